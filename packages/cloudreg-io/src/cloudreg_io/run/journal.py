@@ -1,0 +1,118 @@
+"""The journal: what has been done in an OUT folder, one JSON line an event, appended and synced.
+
+A stage is identified by its name and channel. Its `begin` line holds the options that determine its result
+and the outputs it will create; each finished unit adds a `done` line with its result and cost; `end` closes
+the stage. A line torn by a crash is cut off on the next opening, which repeats its unit and loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cloudreg_io.errors import InputError
+from cloudreg_io.run.counters import Cost
+
+StageKey = tuple[str, str]
+
+
+@dataclass(slots=True)
+class StageRecord:
+    """What the journal knows of one stage."""
+
+    options: dict[str, Any] | None = None
+    outputs: list[str] = field(default_factory=list)
+    results: dict[str, Any] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
+    repeated: int = 0
+    ended: bool = False
+
+
+class Journal:
+    """An append-only log of stages and units.
+
+    Parameters
+    ----------
+    path : Path
+        The file; made when absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.stages: dict[StageKey, StageRecord] = {}
+        self._replay()
+        self._file = path.open("ab")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def record(self, stage: StageKey) -> StageRecord:
+        """The record of a stage; an empty one when it never began."""
+        return self.stages.setdefault(stage, StageRecord())
+
+    def begin(self, stage: StageKey, options: Mapping[str, Any], outputs: Sequence[str]) -> None:
+        """A stage begins with these options and will create these outputs."""
+        self._append("begin", stage, options=dict(options), outputs=list(outputs))
+
+    def done(self, stage: StageKey, unit: str, result: Any, cost: Cost) -> None:
+        """A unit is finished and its output is on disk."""
+        self._append("done", stage, unit=unit, result=result, cost=asdict(cost))
+
+    def repeat(self, stage: StageKey, count: int) -> None:
+        """`count` units had been started before a crash and are done again."""
+        self._append("repeat", stage, count=count)
+
+    def end(self, stage: StageKey) -> None:
+        """All units of the stage are finished."""
+        self._append("end", stage)
+
+    def reset(self, stage: StageKey) -> None:
+        """Forget the stage's results; its outputs stay listed until they are deleted and it begins anew."""
+        self._append("reset", stage)
+
+    def _append(self, event: str, stage: StageKey, **content: Any) -> None:
+        entry = {"event": event, "stage": stage[0], "channel": stage[1], **content}
+        self._file.write(json.dumps(entry, sort_keys=True).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._apply(entry)
+
+    def _replay(self) -> None:
+        if not self.path.exists():
+            return
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole != len(data):
+            os.truncate(self.path, whole)
+        for number, line in enumerate(data[:whole].splitlines(), start=1):
+            try:
+                self._apply(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"{self.path} line {number} cannot be read: {error}",
+                    why="the journal was edited or the disk is damaged",
+                    fix="choose another OUT, or delete this one and start again",
+                ) from error
+
+    def _apply(self, entry: dict[str, Any]) -> None:
+        record = self.record((entry["stage"], entry["channel"]))
+        event = entry["event"]
+        if event == "begin":
+            record.options, record.outputs = entry["options"], entry["outputs"]
+        elif event == "done":
+            record.results[entry["unit"]] = entry["result"]
+            record.cost = record.cost + Cost(**entry["cost"])
+        elif event == "repeat":
+            record.repeated += entry["count"]
+        elif event == "end":
+            record.ended = True
+        elif event == "reset":
+            self.stages[entry["stage"], entry["channel"]] = StageRecord(outputs=record.outputs)
+        else:
+            raise ValueError(f"unknown event {event!r}")

@@ -1,0 +1,264 @@
+"""A run: one command at work in an OUT folder, stage by stage, resumable after any crash.
+
+::
+
+    with executor(jobs) as pool:
+        if pool is None:
+            return
+        with open_run(out, command="stitch", options={...}, inputs={...}, pool=pool) as run:
+            results = run.stage("survey", survey_tile, units, channel="CHN00", options={...})
+
+Everything a stage needs to go on lives in `OUT/.cloudreg`: the lock, the journal, scratch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from cloudreg_io.errors import InputError
+from cloudreg_io.files.atomic import write_bytes
+from cloudreg_io.run.executor import InlineExecutor, workers
+from cloudreg_io.run.journal import Journal, StageKey, StageRecord
+from cloudreg_io.run.lock import lock
+from cloudreg_io.run.progress import NO_PROGRESS, Progress
+from cloudreg_io.run.provenance import Provenance
+from cloudreg_io.run.units import Unit, marker, perform
+
+T = TypeVar("T")
+_logger = logging.getLogger(__name__)
+
+HIDDEN = ".cloudreg"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared(Generic[T]):
+    """Something too large for a task, pickled once to scratch and loaded once by each worker."""
+
+    path: Path
+    version: int
+
+    def get(self) -> T:
+        """The value."""
+        value: T = _load(self.path, self.version)
+        return value
+
+
+@lru_cache(maxsize=16)  # `version` makes a new value of the same name a new entry
+def _load(path: Path, version: int) -> Any:
+    return pickle.loads(path.read_bytes())
+
+
+class Run:
+    """One command at work in an OUT folder. Made by `open_run`.
+
+    Attributes
+    ----------
+    out : Path
+        The local folder of results.
+    scratch : Path
+        Where stages keep what later stages need; removed by `discard`.
+    jobs : int
+        How many tasks run at the same time.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        pool: Executor,
+        jobs: int,
+        journal: Journal,
+        provenance: Provenance,
+        progress: Progress,
+        overwrite: bool,
+    ) -> None:
+        self.out = out
+        self.jobs = jobs
+        self.scratch = out / HIDDEN / "scratch"
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        self._running = out / HIDDEN / "running"
+        self._running.mkdir(exist_ok=True)
+        self._pool = pool
+        self._journal = journal
+        self._provenance = provenance
+        self._progress = progress
+        self._overwrite = overwrite
+
+    def share(self, name: str, value: T) -> Shared[T]:
+        """Make a value available to the workers' tasks through a small descriptor."""
+        data = pickle.dumps(value)
+        path = self.scratch / "shared" / f"{name}.pickle"
+        path.parent.mkdir(exist_ok=True)
+        write_bytes(path, data, durable=False)
+        return Shared(path, hash(data))
+
+    def warn(self, text: str) -> None:
+        """Log a warning and keep it in the provenance."""
+        _logger.warning(text)
+        self._provenance.warn(text)
+
+    def discard(self, *names: str) -> None:
+        """Remove folders of scratch that no later stage needs."""
+        for name in names:
+            shutil.rmtree(self.scratch / name, ignore_errors=True)
+
+    def finished(self, name: str, channel: str = "") -> bool:
+        """Whether a stage ended in this OUT folder."""
+        return self._journal.record((name, channel)).ended
+
+    def stage(
+        self,
+        name: str,
+        function: Callable[[Any], Any],
+        units: Sequence[Unit],
+        *,
+        channel: str = "",
+        options: Mapping[str, Any] | None = None,
+        outputs: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Perform the units that the journal does not hold yet, and give all results.
+
+        Parameters
+        ----------
+        name, channel : str
+            Identify the stage in this OUT folder.
+        function : callable
+            A top-level function `task -> JSON value`; it writes its own output, atomically.
+        units : sequence of Unit
+        options : mapping
+            Everything that determines the result, digests of earlier results included; JSON values.
+        outputs : sequence of str
+            Paths relative to OUT that the stage creates.
+
+        Returns
+        -------
+        dict
+            Result of each unit by its key, in the order of `units`.
+
+        Raises
+        ------
+        InputError
+            The stage was done here with other options, or an output exists that the journal does not list.
+        """
+        key = (name, channel)
+        record = self._begin(key, json.loads(json.dumps(dict(options or {}))), outputs)
+        todo = [(unit, self._marker(key, unit)) for unit in units if unit.key not in record.results]
+        if todo or not record.ended:
+            self._perform(key, function, todo, total=len(units))
+        return {unit.key: record.results[unit.key] for unit in units}
+
+    def _perform(
+        self, key: StageKey, function: Callable[[Any], Any], todo: list[tuple[Unit, Path]], total: int
+    ) -> None:
+        started = time.monotonic()
+        if repeated := sum(path.exists() for _, path in todo):
+            self._journal.repeat(key, repeated)
+        self._progress.start(" ".join(filter(None, key)), total, total - len(todo))
+        try:
+            for unit, result, cost in perform(self._pool, function, todo, window=2 * self.jobs):
+                self._journal.done(key, unit.key, json.loads(json.dumps(result)), cost)
+                self._marker(key, unit).unlink(missing_ok=True)
+                self._progress.advance()
+            self._journal.end(key)
+        finally:
+            self._provenance.stage(key, self._journal.record(key), time.monotonic() - started)
+        self._progress.finish()
+
+    def _begin(self, key: StageKey, options: dict[str, Any], outputs: Sequence[str]) -> StageRecord:
+        record = self._journal.record(key)
+        if record.options is not None and record.options != options:
+            if not self._overwrite:
+                raise _changed(self.out, key, record.options, options)
+            self._journal.reset(key)
+            record = self._journal.record(key)
+        if record.options is None:
+            # outputs still listed are those of a reset stage; nothing else is ever deleted
+            for output in record.outputs:
+                _remove(self.out / output)
+            for output in outputs:
+                if (self.out / output).exists():
+                    raise InputError(
+                        f"{self.out / output} exists, and no earlier command of this OUT folder made it",
+                        fix="move it away, or choose another OUT",
+                    )
+            self._journal.begin(key, options, outputs)
+        return record
+
+    def _marker(self, key: StageKey, unit: Unit) -> Path:
+        return marker(self._running, *key, unit.key)
+
+
+@contextmanager
+def open_run(
+    out: Path | str,
+    *,
+    command: str,
+    options: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Any] | None = None,
+    pool: Executor | None = None,
+    jobs: int = 1,
+    progress: Progress = NO_PROGRESS,
+    overwrite: bool = False,
+) -> Iterator[Run]:
+    """Lock an OUT folder and give a `Run` in it; a folder that holds one already is gone on with.
+
+    Parameters
+    ----------
+    out : Path
+        The folder of results; made when absent.
+    command : str
+        What the provenance shall call this.
+    options, inputs : mapping
+        For the provenance.
+    pool : Executor, optional
+        From `executor(jobs)`; without one, tasks run inline.
+    jobs : int
+        The same number as was given to `executor`.
+    progress : Progress
+    overwrite : bool
+        Stages done here with other options are deleted (what the journal lists, nothing else) and done again.
+
+    Raises
+    ------
+    ToolError
+        Another command is at work in the folder.
+    """
+    out = Path(out)
+    hidden = out / HIDDEN
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file, not a folder", fix="choose another OUT")
+    with lock(hidden / "lock"):
+        journal = Journal(hidden / "journal.jsonl")
+        try:
+            provenance = Provenance(out / "provenance.json", command, options or {}, inputs or {})
+            yield Run(out, pool or InlineExecutor(), workers(jobs), journal, provenance, progress, overwrite)
+        finally:
+            journal.close()
+
+
+def _changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) -> InputError:
+    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    changes = "; ".join(f"{name} was {old.get(name)!r}, now {new.get(name)!r}" for name in names)
+    stage = " of ".join(filter(None, key))
+    return InputError(
+        f"{out} holds the stage {stage} made with other options: {changes}",
+        why="results of different options must not be mixed in one folder",
+        fix="add --overwrite to replace what this depends on, or choose another OUT",
+    )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

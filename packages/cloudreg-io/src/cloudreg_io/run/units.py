@@ -1,0 +1,71 @@
+"""Units of work: what a stage is cut into, and how they are performed by the workers of an executor.
+
+A unit that has begun leaves a small marker file until its result is in the journal. Markers found by the
+next run tell how many units a crash made it repeat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloudreg_io.run.counters import Cost, Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One piece of a stage.
+
+    Attributes
+    ----------
+    key : str
+        Names the unit in the journal; unique in its stage.
+    task : object
+        Picklable descriptor of less than 16 kB, handed to the stage's function.
+    """
+
+    key: str
+    task: Any
+
+
+def marker(folder: Path, stage: str, channel: str, key: str) -> Path:
+    """The file that exists while a unit is under way."""
+    return folder / hashlib.sha256(f"{stage}\n{channel}\n{key}".encode()).hexdigest()[:24]
+
+
+def perform(
+    pool: Executor, function: Callable[[Any], Any], units: Sequence[tuple[Unit, Path]], window: int
+) -> Iterator[tuple[Unit, Any, Cost]]:
+    """Run the units, at most `window` handed out at a time, and give them back as they are finished.
+
+    Raises
+    ------
+    Exception
+        Whatever the first failing unit raised; units not yet begun are cancelled.
+    """
+    waiting = iter(units)
+    running: dict[Future[tuple[Any, Cost]], Unit] = {}
+    try:
+        while True:
+            while len(running) < window and (following := next(waiting, None)) is not None:
+                unit, path = following
+                running[pool.submit(_perform_one, function, unit.task, path)] = unit
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                unit = running.pop(future)
+                yield unit, *future.result()
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def _perform_one(function: Callable[[Any], Any], task: Any, path: Path) -> tuple[Any, Cost]:
+    path.touch()
+    meter = Meter()
+    result = function(task)
+    return result, meter.cost()

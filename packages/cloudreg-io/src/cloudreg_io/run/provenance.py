@@ -47,9 +47,7 @@ class Provenance:
         What identifies the command; the same command goes on in its own entry.
     """
 
-    def __init__(
-        self, path: Path, command: str, options: Mapping[str, Any], inputs: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, path: Path, command: str, options: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
         self._path = path
         self._entries = _load(path)
         identity = json.loads(json.dumps({"command": command, "options": options, "inputs": inputs}))
@@ -113,7 +111,5 @@ def _load(path: Path) -> list[dict[str, Any]]:
             f"{path} is not a provenance file: {error}", fix="move it away, or choose another OUT folder"
         ) from error
     if not isinstance(commands, list):
-        raise InputError(
-            f'{path}: "commands" is not a list', fix="move it away, or choose another OUT folder"
-        )
+        raise InputError(f'{path}: "commands" is not a list', fix="move it away, or choose another OUT folder")
     return commands

@@ -1,0 +1,51 @@
+"""Build every package's wheel and install each alone, in an environment of its own, from the wheels and the registry.
+
+Each environment is checked with `pip check` and every module of the package is imported there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_IMPORT_ALL = """
+import importlib, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+names = [m.name for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
+for name in names:
+    importlib.import_module(name)
+print(f"{sys.argv[1]} {package.__version__}: {len(names)} modules")
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        wheels = Path(folder) / "wheels"
+        members = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
+        run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, *members)
+        for member in members:
+            check(member.name, wheels, Path(folder) / member.name)
+
+
+def check(name: str, wheels: Path, environment: Path) -> None:
+    run(sys.executable, "-m", "venv", environment)
+    python = environment / "bin" / "python"
+    (wheel,) = wheels.glob(f"{name.replace('-', '_')}-*.whl")
+    run(python, "-m", "pip", "install", "-q", "--find-links", wheels, wheel)
+    run(python, "-m", "pip", "check", "-q")
+    run(python, "-c", _IMPORT_ALL, name.replace("-", "_"))
+
+
+def run(*command: object) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
+    subprocess.run([str(part) for part in command], check=True, env=environment)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
-"""Build every package's wheel and install each alone, in an environment of its own, from the wheels and the registry.
+"""Build every package's wheel and install each alone, in an environment of its own.
 
-Each environment is checked with `pip check` and every module of the package is imported there.
+The rest comes from the registry. Each environment is checked with `pip check` and every module of the package is imported there.
 """
 
 from __future__ import annotations

@@ -1,78 +1,127 @@
-"""Whole files or none: written beside under a temporary name, synced, renamed.
+"""Files that are whole or absent: written beside their place, flushed, then renamed into it.
 
-A crash leaves the old file, or none, and at most a temporary one whose name begins with `.tmp-`.
+A temporary file is called `.tmp-PID-N-NAME`, so that what a killed process left can be recognised and removed.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cloudreg_io.errors import ToolError
 
-TEMPORARY = ".tmp-"
+_PREFIX = ".tmp-"
+_NAME_LIMIT = 200  # bytes, below the 255 of common file systems
+_counter = itertools.count()
 
 
 @contextmanager
-def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what is written there takes the name `path` on leaving.
-
-    The temporary name ends like `path`, for writers that choose a format by suffix.
+def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
+    """Give a temporary path beside `path`; it takes the place of `path` when the block ends well.
 
     Parameters
     ----------
     path : Path
-        Its folder is made when absent; a symbolic link is replaced, not followed.
+        What shall exist afterwards; a link there is replaced, not followed. Its folder must exist.
     durable : bool
-        Sync the file and its folder to the disk before returning.
+        Flush to the disk before the rename, so that the file also survives a power cut.
 
     Raises
     ------
     ToolError
-        The disk is full.
+        When the disk is full. Nothing is left behind by any error.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    path = Path(path)
+    temporary = temporary_beside(path)
     try:
-        yield temporary
-        if durable:
-            sync(temporary)
-        temporary.replace(path)
-        if durable:
-            sync(path.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(path.parent).free
-            raise ToolError(
-                f"no space left for {path} ({free / 1e6:.0f} MB free)",
-                fix="free some space and give the same command again: it goes on where it stopped",
-            ) from error
+        with _full_disk_named(path, temporary):
+            yield temporary
+            if durable:
+                sync_file(temporary)
+            temporary.replace(path)
+            if durable:
+                sync_file(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a whole file, atomically."""
-    with atomic_path(path, durable=durable) as temporary:
+def write_bytes(path: Path | str, data: bytes, *, durable: bool = True) -> None:
+    """Write a file atomically. Parameters and errors are those of `atomic_path`."""
+    with atomic_path(path, durable=durable) as temporary, _full_disk_named(Path(path), temporary, len(data)):
         temporary.write_bytes(data)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON value, atomically, with sorted keys, so that equal values give equal bytes."""
-    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+def write_json(path: Path | str, value: Any, *, durable: bool = True) -> None:
+    """Write JSON atomically, in one form only: sorted keys, two spaces, a newline at the end, NaN refused."""
+    write_bytes(path, canonical_json(value), durable=durable)
 
 
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
+def canonical_json(value: Any) -> bytes:
+    """The bytes that `write_json` writes."""
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new name in the folder of `path` that `is_temporary` recognises."""
+    stem = path.name.encode()[:_NAME_LIMIT].decode(errors="ignore")
+    return path.with_name(f"{_PREFIX}{os.getpid()}-{next(_counter)}-{stem}")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is an unfinished one of ours."""
+    pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+    return path.name.startswith(_PREFIX) and pid.isdigit()
+
+
+def remove_temporaries(folder: Path) -> int:
+    """Remove unfinished files anywhere below `folder`; only for one who has it to himself. Returns how many."""
+    found = [path for path in folder.rglob(f"{_PREFIX}*") if is_temporary(path) and path.is_file()]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file or a folder's entries to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _full_disk_named(path: Path, temporary: Path, needed: int | None = None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        written = temporary.stat().st_size if temporary.exists() else 0
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # first: what it took is free again
+        size = f"needs {_megabytes(needed)}" if needed is not None else f"needs more than {_megabytes(written)}"
+        raise ToolError(
+            f"{path}: disk full: {size}, {_megabytes(shutil.disk_usage(path.parent).free)} free on "
+            f"{_device(path.parent)}",
+            fix="free some space and give the same command again: it goes on where it stopped",
+        ) from error
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _device(folder: Path) -> Path:
+    folder = folder.resolve()
+    return next(place for place in (folder, *folder.parents) if place.is_mount())

@@ -1,0 +1,108 @@
+"""Texture down to the voxel that can be evaluated anywhere: sums of random plane waves.
+
+A plane wave cos(kx·x + ky·y + kz·z + φ) is separable, so a whole plane [y, x] of a sum of K waves is one
+matrix product [ny, 2K]·[2K, nx]. Nothing is interpolated: two tiles that overlap by a fraction of a voxel
+sample the same function. Phases are computed in float64, sums in float32.
+
+A product of two sums of K and L waves is a sum of 2·K·L waves, at the price of K + L: `Texture` multiplies a
+fine by a coarse sum, which also makes the contrast vary from place to place as that of tissue does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+# Wavelengths in voxels. 1/2.8 + 1/8 < 1/2: the product of both sums stays below the sampling limit.
+_FINE = (2.8, 8.0)
+_COARSE = (8.0, 40.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waves:
+    """A sum of K plane waves of mean 0 and variance 1.
+
+    Attributes
+    ----------
+    vectors : [K, 3] float64
+        Wave vectors x, y, z in radians per voxel.
+    phases : [K] float64
+    """
+
+    vectors: Float64
+    phases: Float64
+
+    @classmethod
+    def random(cls, count: int, wavelengths: tuple[float, float], rng: np.random.Generator) -> Waves:
+        """`count` waves of random direction, their wavelengths log-uniform between the two (voxels)."""
+        directions = rng.normal(size=(count, 3))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        lengths = np.exp(rng.uniform(*np.log(wavelengths), size=count))
+        return cls(2 * np.pi * directions / lengths[:, None], rng.uniform(0, 2 * np.pi, count))
+
+    def on(self, x: Float64, y: Float64) -> WavePlanes:
+        """The waves prepared for planes at the columns x and rows y."""
+        along_x = np.exp(1j * np.outer(self.vectors[:, 0], x))
+        along_y = np.exp(1j * np.outer(y, self.vectors[:, 1]))
+        right = np.concatenate([along_x.real, along_x.imag]).astype(np.float32)
+        return WavePlanes(self, along_y, right)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WavePlanes:
+    """Waves on fixed columns and rows; `at(z)` gives a plane."""
+
+    waves: Waves
+    along_y: NDArray[np.complex128]
+    right: Float32
+
+    def at(self, z: float, rows: slice, columns: slice) -> Float32:
+        """The plane at z as [y, x] float32, in the given rows and columns."""
+        amplitude = np.sqrt(2 / len(self.waves.phases))
+        turn = amplitude * np.exp(1j * (self.waves.vectors[:, 2] * z + self.waves.phases))
+        left = self.along_y[rows] * turn
+        factors = np.concatenate([left.real, -left.imag], axis=1).astype(np.float32)
+        return factors @ self.right[:, columns]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Texture:
+    """fine·(1 + coarse) + coarse, scaled to variance 1: the relative texture of tissue."""
+
+    fine: Waves
+    coarse: Waves
+
+    @classmethod
+    def random(cls, seed: Sequence[int], fine: int = 32, coarse: int = 16) -> Texture:
+        """A texture of `fine` and `coarse` waves."""
+        rng = np.random.default_rng(seed)
+        return cls(Waves.random(fine, _FINE, rng), Waves.random(coarse, _COARSE, rng))
+
+    def on(self, x: Float64, y: Float64) -> TexturePlanes:
+        """The texture prepared for planes at the columns x and rows y (voxels)."""
+        return TexturePlanes(self.fine.on(x, y), self.coarse.on(x, y))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TexturePlanes:
+    """A texture on fixed columns and rows."""
+
+    fine: WavePlanes
+    coarse: WavePlanes
+
+    def at(self, z: float, rows: slice, columns: slice) -> Float32:
+        """The texture at z as [y, x] float32: mean 0, variance 1."""
+        texture = self.fine.at(z, rows, columns)
+        coarse = self.coarse.at(z, rows, columns)
+        coarse += np.float32(1)
+        texture += np.float32(1)
+        texture *= coarse  # (1 + fine)·(1 + coarse) = 1 + fine·(1 + coarse) + coarse
+        texture -= np.float32(1)
+        texture *= np.float32(1 / np.sqrt(3))
+        return texture

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
+from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.space import VoxelSize
 
 from cloudreg_stitch.checked import CheckedObject
@@ -169,8 +170,6 @@ class Placement:
 
     def save(self, path: Path) -> None:
         """Write `placement.json`, one line a tile and one a pair; the same placement gives the same bytes."""
-        from cloudreg_io.files.atomic import write_bytes
-
         write_bytes(Path(path), _dump(self.to_json()).encode())
 
     @classmethod

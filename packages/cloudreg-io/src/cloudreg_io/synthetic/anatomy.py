@@ -105,9 +105,7 @@ class Anatomy:
             Lobe(lobe.region, lobe.side, _moved(lobe.centre, rng), _scaled(lobe.sigma, rng), lobe.weight)
             for lobe in LOBES
         )
-        nuclei = tuple(
-            Nucleus(n.region, n.side, _moved(n.centre, rng), _scaled(n.radii, rng)) for n in NUCLEI
-        )
+        nuclei = tuple(Nucleus(n.region, n.side, _moved(n.centre, rng), _scaled(n.radii, rng)) for n in NUCLEI)
         return cls(lobes, nuclei)
 
     def on(self, x: Float64, y: Float64, look: Look) -> AnatomyPlanes:

@@ -1,0 +1,134 @@
+"""Outputs: the precomputed volumes in a run's folder, and the layers that show them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import quote
+
+from numpy.typing import ArrayLike
+
+from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.volumes import Volume, open_volume
+from cloudreg_viz.contrast import look
+from cloudreg_viz.layers import Layer
+from cloudreg_viz.state import State, viewer_state
+
+_log = logging.getLogger(__name__)
+
+NO_AFFINES: Mapping[str, ArrayLike] = MappingProxyType({})
+
+# Where a run keeps volumes, in the order in which they are shown.
+_PLACES = ("info", "*/info", "registration/*/info")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One precomputed volume: its name, its address relative to the run ("" for the folder itself), its reader."""
+
+    name: str
+    path: str
+    volume: Volume
+
+
+def find_outputs(out: str | Path) -> list[Output]:
+    """The precomputed volumes of a run's folder, or the one precomputed volume that `out` itself is.
+
+    Parameters
+    ----------
+    out : str or Path
+        A folder, or the address of one volume in a store (s3://…).
+
+    Raises
+    ------
+    NotFoundError
+        When there is none; names what was looked for.
+    InputError
+        When an `info` file is damaged.
+    """
+    if "://" in str(out) and not str(out).startswith("file://"):
+        address = str(out).rstrip("/")
+        return [Output(address.rsplit("/", 1)[-1], "", open_volume(address))]
+    root = Path(str(out).removeprefix("file://"))
+    if not root.is_dir():
+        raise NotFoundError(f"no folder {root}", fix="give the OUT folder of a run, or one precomputed folder")
+    found = [folder for folder in _folders(root) if _is_volume(folder / "info")]
+    if not found:
+        places = ", ".join(str(root / place) for place in _PLACES)
+        raise NotFoundError(
+            f"no precomputed volume in {root}: looked for {places}",
+            why="nothing has been fused there yet, or the folder is not a run's OUT",
+        )
+    return [
+        Output(
+            folder.name or folder.resolve().name,
+            "" if folder == root else folder.relative_to(root).as_posix(),
+            open_volume(str(folder)),
+        )
+        for folder in found
+    ]
+
+
+def state_of(outputs: Sequence[Output], data: str, affines: Mapping[str, ArrayLike] = NO_AFFINES) -> State:
+    """The viewer's state for volumes that lie below one address as they lie in the run's folder.
+
+    Images come first, in the order found: the first gives the frame. Labels lie over them.
+
+    Parameters
+    ----------
+    outputs : sequence of Output
+        See `find_outputs`.
+    data : str
+        Address, for the browser, of the folder in which they were found.
+    affines : mapping of str to array_like, shape (4, 4)
+        Maps to the frame of the first layer, by `Output.path`; see `Layer`.
+    """
+    ordered = sorted(outputs, key=lambda output: output.volume.spec.layer != "image")
+    looks = [look(output.volume) if output.volume.spec.layer == "image" else None for output in ordered]
+    layers = [
+        Layer(
+            output.name,
+            "/".join([data.rstrip("/"), *quote(output.path).split("/")]).rstrip("/"),
+            output.volume.spec.voxel_size,
+            output.volume.spec.scales[0].bounds,
+            output.volume.spec.layer,
+            contrast=seen.contrast if seen else None,
+            window=seen.window if seen else None,
+            affine=affines.get(output.path),
+        )
+        for output, seen in zip(ordered, looks, strict=True)
+    ]
+    return viewer_state(layers, focus=looks[0].focus if looks[0] else None)
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """Folders with an `info`, in natural order; hidden ones and links that leave `root` are left out."""
+    for place in _PLACES:
+        for info in sorted(root.glob(place), key=_natural):
+            folder = info.parent
+            if folder != root and folder.name.startswith("."):
+                continue
+            if not info.resolve().is_relative_to(root.resolve()):
+                _log.warning("%s is left out: it links to %s, outside %s", folder, info.resolve().parent, root)
+                continue
+            yield folder
+
+
+def _is_volume(info: Path) -> bool:
+    """Whether an `info` file describes a volume (others describe meshes, segment properties, annotations)."""
+    try:
+        content = json.loads(info.read_bytes())
+    except (ValueError, OSError) as error:
+        raise InputError(f"{info} cannot be read: {error}", why="the file is damaged or half copied") from error
+    return isinstance(content, dict) and "scales" in content
+
+
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    """Sort key that puts CHN2 before CHN10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]

@@ -63,7 +63,7 @@ class Location:
         if isinstance(url, Location):
             return url
         if isinstance(url, Path):
-            return cls("file", "", os.path.abspath(_safe(str(url), str(url))))  # noqa: PTH100 -- links stay
+            return cls("file", "", _absolute(_safe(str(url), str(url))))
         text = url.removeprefix("precomputed://")
         if not text.strip():
             raise InputError("an empty path or URL names no place", fix="give a path, or s3://BUCKET/KEY")
@@ -84,7 +84,8 @@ class Location:
         if scheme in ("https", "http"):
             return _https(rest, url)
         raise InputError(
-            f"{url!r}: unknown scheme {scheme}://", fix="local paths, file://, s3:// and S3's https:// are understood"
+            f"{url!r}: unknown scheme {scheme}://",
+            fix="local paths, file://, s3:// and S3's https:// are understood",
         )
 
     @property
@@ -148,7 +149,8 @@ def _safe(text: str, shown: str) -> str:
 
 
 def _absolute(path: str) -> str:
-    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 -- links stay as the user wrote them
+    path = os.path.expanduser(path)  # noqa: PTH111 -- Path's raises for an unknown ~name
+    return "/" + os.path.abspath(path).lstrip("/")  # noqa: PTH100 -- links stay as the user wrote them
 
 
 def _file(rest: str, url: str) -> str:

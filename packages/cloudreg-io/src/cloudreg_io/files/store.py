@@ -1,0 +1,211 @@
+"""Objects by location, in the local file system or in S3: put, get, exists, list, delete.
+
+S3 goes through boto3, which takes credentials, region and `AWS_ENDPOINT_URL` from the environment, the usual files
+or the machine's role. Whatever S3 answers becomes one clear error.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cloudreg_io.errors import NotFoundError, RemoteError
+from cloudreg_io.files.atomic import is_temporary, write_bytes
+from cloudreg_io.files.location import Location
+
+_ATTEMPTS = 8
+
+
+def put(
+    location: Location, data: bytes, *, content_encoding: str = "", content_type: str = "", durable: bool = True
+) -> None:
+    """Write an object whole, in place of what was there.
+
+    Parameters
+    ----------
+    location : Location
+    data : bytes
+    content_encoding, content_type : str
+        Headers of the S3 object; a local file has none.
+    durable : bool
+        Flush a local file to the disk.
+
+    Raises
+    ------
+    RemoteError, ToolError
+        S3 refuses, the disk is full.
+    """
+    if location.is_file:
+        location.path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(location.path, data, durable=durable)
+        return
+    headers = {"ContentType": content_type or "application/octet-stream"}
+    if content_encoding:
+        headers["ContentEncoding"] = content_encoding
+    with _speaking_of(location, "s3:PutObject"):
+        client().put_object(Bucket=location.bucket, Key=location.key, Body=data, **headers)
+
+
+def put_file(location: Location, path: Path, *, content_type: str = "application/octet-stream") -> None:
+    """Upload a local file, in parts when it is large."""
+    with _speaking_of(location, "s3:PutObject"):
+        client().upload_file(str(path), location.bucket, location.key, ExtraArgs={"ContentType": content_type})
+
+
+def get(location: Location) -> bytes:
+    """Read an object, as it is stored.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such object.
+    RemoteError
+        S3 refuses.
+    """
+    if location.is_file:
+        try:
+            return location.path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFoundError(f"{location}: no such file") from error
+    with _speaking_of(location, "s3:GetObject"):
+        body: bytes = client().get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+        return body
+
+
+def exists(location: Location) -> bool:
+    """Whether there is an object (or, locally, a file or folder) of that name."""
+    if location.is_file:
+        return location.path.exists()
+    try:
+        with _speaking_of(location, "s3:GetObject"):
+            client().head_object(Bucket=location.bucket, Key=location.key)
+    except NotFoundError:
+        return False
+    return True
+
+
+def list_keys(location: Location) -> Iterator[str]:
+    """Names of all objects below a location, relative to it, sorted; unfinished files are left out.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such folder or bucket.
+    """
+    if location.is_file:
+        yield from _list_files(location)
+        return
+    prefix = f"{location.key}/" if location.key else ""
+    with _speaking_of(location, "s3:ListBucket"):
+        for page in client().get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=prefix):
+            yield from (entry["Key"].removeprefix(prefix) for entry in page.get("Contents", ()))
+
+
+def _list_files(location: Location) -> Iterator[str]:
+    root = location.path
+    if not root.is_dir():
+        raise NotFoundError(f"{location}: no such folder")
+    found = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+    yield from sorted(path.relative_to(root).as_posix() for path in found if not is_temporary(path))
+
+
+def delete(location: Location) -> None:
+    """Remove an object; that there is none is no error."""
+    if location.is_file:
+        location.path.unlink(missing_ok=True)
+        return
+    with _speaking_of(location, "s3:DeleteObject"):
+        client().delete_object(Bucket=location.bucket, Key=location.key)
+
+
+def client() -> Any:
+    """The S3 client of this process for the environment as it is now."""
+    names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_REGION")
+    return _client(os.getpid(), *(os.environ.get(name) for name in names))
+
+
+_making = threading.Lock()  # making a client is the one thing in boto3 that threads must not do together
+
+
+@lru_cache(maxsize=4)
+def _client(_process: int, *_environment: str | None) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}, max_pool_connections=32)
+    with _making:
+        return boto3.session.Session().client("s3", config=config)
+
+
+@contextmanager
+def _speaking_of(location: Location, action: str) -> Iterator[None]:
+    """Turn what boto3 raises about `location` into an error of ours."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError, Boto3Error) as error:
+        raise explained(error, location, action) from error
+
+
+def explained(error: Exception, location: Location, action: str) -> NotFoundError | RemoteError:
+    """The error that says what S3's answer means for `location`.
+
+    Parameters
+    ----------
+    error : Exception
+        What boto3 raised.
+    location : Location
+    action : str
+        The right that the request needs ("s3:GetObject").
+    """
+    from botocore.exceptions import (
+        ClientError,
+        EndpointConnectionError,
+        NoCredentialsError,
+        PartialCredentialsError,
+    )
+
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return RemoteError(
+            f"{location}: no AWS credentials were found",
+            why="tried: the environment, ~/.aws, this machine's role",
+            fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+        )
+    if isinstance(error, EndpointConnectionError):
+        return RemoteError(f"{location}: {error}", fix="check the network, AWS_ENDPOINT_URL and the region")
+    code = _code(error) if isinstance(error, ClientError) else ""
+    if code in ("NoSuchKey", "404", "NotFound"):
+        return NotFoundError(f"{location}: no such object")
+    if code == "NoSuchBucket":
+        return NotFoundError(
+            f"{location}: there is no bucket {location.bucket}", fix="check its name and your account"
+        )
+    if code in ("AccessDenied", "403", "Forbidden", "AllAccessDisabled"):
+        return RemoteError(
+            f"{location}: access denied",
+            why=f"these credentials lack {action}",
+            fix=f'allow "{action}" on "{_resource(location, action)}", or use other credentials',
+        )
+    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"):
+        return RemoteError(f"{location}: the AWS credentials are not valid ({code})", fix="log in again")
+    if code == "RequestTimeTooSkewed":
+        return RemoteError(
+            f"{location}: the clock of this machine is wrong, so S3 refuses it", fix="set the clock"
+        )
+    return RemoteError(f"{location}: S3 failed: {error}", fix="the command can be given again: it goes on")
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _resource(location: Location, action: str) -> str:
+    bucket = f"arn:aws:s3:::{location.bucket}"
+    return bucket if action == "s3:ListBucket" else f"{bucket}/{location.key}"

@@ -13,12 +13,12 @@ from cloudreg_io.errors import InputError
 from cloudreg_io.fields import Shading
 from cloudreg_io.space import vector3i
 from cloudreg_io.synthetic.camera import Camera
-from cloudreg_io.synthetic.colm import NewFolder, Painter, channel_name, write_tiles
+from cloudreg_io.synthetic.colm import NewFolder, Painter, write_tiles
 from cloudreg_io.synthetic.scene import Scene
 from cloudreg_io.synthetic.spec import AcquisitionSpec, Vector3
-from cloudreg_io.synthetic.truth import TruePair, Truth, TrueTile
+from cloudreg_io.synthetic.truth import Truth, make_truth
 from cloudreg_io.synthetic.vignetting import dust, flat_field
-from cloudreg_io.tiles import Tile, TileGrid
+from cloudreg_io.tiles import Tile
 
 # planes evaluated in one go: cells reach over several planes and cost a call for each go
 _SLAB = 16
@@ -70,6 +70,17 @@ class TilePainter:
         x0, y0, z0 = (p + s for p, s in zip(self.positions[tile.name], shift, strict=True))
         return self.scenes[channel].evaluate(x0, y0, z0 + z, (depth, ny, nx))
 
+    def tissue(self, tile: Tile, position: Vector3, extent: tuple[int, int, int]) -> float:
+        """Share of a box (scene position, x y z) of a tile whose light exceeds three times the read noise."""
+        cell, spec = (tile.row, tile.column), self.spec
+        if cell in spec.blank or cell in spec.duplicate or min(extent) < 1:
+            return 0.0
+        step = vector3i([max(1, n // 64) for n in extent[:2]] + [max(1, extent[2] // 8)])
+        nx, ny, nz = (-(-n // s) for n, s in zip(extent, step, strict=True))
+        light = self.scenes[0].evaluate(*position, (nz, ny, nx), step)
+        counts = light * self.cameras[0].signal * (spec.dark_level if cell in spec.dark else 1.0)
+        return float(np.mean(counts > 3 * max(spec.read_noise, 1 / 3)))
+
 
 def make_acquisition(
     folder: Path | str,
@@ -108,7 +119,7 @@ def make_acquisition(
         raise InputError(f"{len(chosen)} scenes for {spec.channels} channels", fix="one scene a channel")
     size = scene_size or getattr(chosen[0], "size", None)
     painter = TilePainter(spec, chosen, make_cameras(spec), spec.scene_positions(size))
-    truth = make_truth(Path(folder), spec, painter)
+    truth = make_truth(Path(folder), spec, painter.positions, painter.tissue)
     write_acquisition(truth, spec, painter, painter.cameras, jobs)
     return truth
 
@@ -140,70 +151,6 @@ def make_cameras(spec: AcquisitionSpec) -> tuple[Camera, ...]:
         )
         for channel in range(spec.channels)
     )
-
-
-def make_truth(folder: Path, spec: AcquisitionSpec, painter: TilePainter) -> Truth:
-    """The truth about the tiles that `painter` makes."""
-    scanned = [tile for tile in spec.tiles if tile.scanned]
-    if not scanned:
-        raise InputError("no cell of the grid is scanned")
-    lowest = np.min([painter.positions[tile.name] for tile in scanned], axis=0)
-    offset = vector3i(np.floor(lowest))
-    tiles = tuple(_true_tile(tile, offset, spec, painter) for tile in spec.tiles)
-    names = [channel_name(channel) for channel in range(spec.channels)]
-    grid = TileGrid(spec.rows, spec.columns, (*spec.tile_size, spec.planes), spec.voxel_size, spec.tiles)
-    return Truth(
-        folder=folder,
-        voxel_size=spec.voxel_size,
-        tile_size=grid.tile_size,
-        channels=tuple(names),
-        channel_shift={channel_name(channel): spec.shift_of(channel) for channel in sorted(spec.channel_shift)},
-        scene_offset=offset,
-        tiles=tiles,
-        pairs=tuple(_true_pair(a, b, axis, painter) for a, b, axis in grid.neighbours()),
-    )
-
-
-def _true_tile(tile: Tile, offset: tuple[int, int, int], spec: AcquisitionSpec, painter: TilePainter) -> TrueTile:
-    scene = painter.positions[tile.name]
-    x, y, z = (p - o for p, o in zip(scene, offset, strict=True))
-    cell = (tile.row, tile.column)
-    tissue = _tissue(painter, tile, scene, (*spec.tile_size, spec.planes)) if tile.scanned else 0.0
-    flags = []
-    if not tile.scanned:
-        flags.append("unscanned")
-    if cell in spec.blank or (tile.scanned and tissue == 0 and cell not in {*spec.dark, *spec.duplicate}):
-        flags.append("blank")
-    if cell in spec.dark:
-        flags.append("dark")
-    copied = ""
-    if cell in spec.duplicate:
-        flags.append("duplicate")
-        copied = next(t.name for t in spec.tiles if (t.row, t.column) == spec.duplicate[cell])
-    return TrueTile(tile.name, tile.row, tile.column, (x, y, z), tile.nominal, tuple(flags), copied, tissue)
-
-
-def _true_pair(a: Tile, b: Tile, axis: str, painter: TilePainter) -> TruePair:
-    first, second = np.array(painter.positions[a.name]), np.array(painter.positions[b.name])
-    size = np.array([*painter.spec.tile_size, painter.spec.planes])
-    lower, upper = np.maximum(first, second), np.minimum(first, second) + size
-    extent = np.maximum(np.floor(upper - lower), 0).astype(int)
-    x, y, z = (float(v) for v in lower)
-    tissue = min(_tissue(painter, tile, (x, y, z), vector3i(extent)) for tile in (a, b))
-    dx, dy, dz = (float(v) for v in second - first)
-    return TruePair(a.name, b.name, axis, (dx, dy, dz), tissue)
-
-
-def _tissue(painter: TilePainter, tile: Tile, position: Vector3, extent: tuple[int, int, int]) -> float:
-    """Share of a box of a tile that shines more than three times the noise without light."""
-    cell, spec = (tile.row, tile.column), painter.spec
-    if cell in spec.blank or cell in spec.duplicate or min(extent) < 1:
-        return 0.0
-    step = vector3i([max(1, n // 64) for n in extent[:2]] + [max(1, extent[2] // 8)])
-    nx, ny, nz = (-(-n // s) for n, s in zip(extent, step, strict=True))
-    light = painter.scenes[0].evaluate(*position, (nz, ny, nx), step)
-    counts = light * painter.cameras[0].signal * (spec.dark_level if cell in spec.dark else 1.0)
-    return float(np.mean(counts > 3 * max(spec.read_noise, 1 / 3)))
 
 
 def _illumination(spec: AcquisitionSpec, channel: int) -> NDArray[np.float32]:

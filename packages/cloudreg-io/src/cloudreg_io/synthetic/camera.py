@@ -71,7 +71,8 @@ def normal(shape: tuple[int, ...], seed: tuple[int, ...]) -> Float32:
     count = int(np.prod(shape))
     generator = np.random.Generator(np.random.SFC64(seed))
     words = np.frombuffer(generator.bytes(2 * count), "<u2")
-    return _quantiles().take(words).reshape(shape)
+    numbers: Float32 = _quantiles().take(words)
+    return numbers.reshape(shape)
 
 
 @lru_cache(maxsize=1)

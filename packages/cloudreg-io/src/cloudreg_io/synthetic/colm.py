@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.synthetic.spec import AcquisitionSpec
+from cloudreg_io.synthetic.spec import AcquisitionSpec, channel_name
 from cloudreg_io.tiles import Tile
 
 _COMPRESSION = {"none": None, "zstd": "zstd", "deflate": "zlib", "lzw": "lzw"}
@@ -32,11 +32,6 @@ class Painter(Protocol):
     def planes(self, channel: int, tile: Tile) -> Iterator[NDArray[np.uint16]]:
         """The planes [y, x] of a scanned tile in one channel, in order of z."""
         ...
-
-
-def channel_name(channel: int) -> str:
-    """COLM's name of a channel: CHN00, CHN01, …"""
-    return f"CHN{channel:02d}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import VoxelSize
-from cloudreg_io.space.grid import Grid
+from cloudreg_io.space.grid import Grid, vector3
 from cloudreg_io.synthetic.anatomy import CORTEX, LOBES, NUCLEI, SURFACE, Anatomy, Look
 from cloudreg_io.synthetic.blobs import Blobs
 from cloudreg_io.synthetic.scene import BrainScene
@@ -160,7 +160,7 @@ class Phantom:
             plane[square < 1] = ids[_acronym(nucleus.region, nucleus.side)]
         # half-way up the soft edge, where the scene is half as bright as inside
         plane[form.reshape(plane.shape) <= SURFACE + _HALF_EDGE] = 0
-        return plane.astype(np.uint32)
+        return np.asarray(plane, np.uint32)
 
 
 _DEEP, _RIM = {"CTX": "CTXd"}, {"CTX": "CTXc"}
@@ -203,7 +203,7 @@ def make_phantom(
             f"no phantom of size {size}, seed {seed}, texture {texture}, cells {cells}, beacons {beacons}",
             fix="size >= 8 on each axis, 0 <= texture <= 0.5, nothing negative",
         )
-    grid = Grid(size, tuple(VoxelSize.of(voxel_size)))
+    grid = Grid(size, vector3(VoxelSize.of(voxel_size)))
     anatomy = Anatomy.random(seed)
     return Phantom(
         grid,

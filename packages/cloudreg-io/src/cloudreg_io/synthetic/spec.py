@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,22 @@ Vector3 = tuple[float, float, float]
 
 # COLM: edge of a pixel in µm at 2048 pixels a line, by magnification of the objective
 PIXEL_UM = {4: 1.46, 10: 0.585, 25: 0.234}
+
+# Fields of `AcquisitionSpec` for planes that hold the scene's own values: no shading, no noise.
+PERFECT_OPTICS: dict[str, Any] = {
+    "vignetting": ("none",),
+    "dust": 0,
+    "background": 0.0,
+    "background_slope": 0.0,
+    "signal": 1.0,
+    "gain": 0.0,
+    "read_noise": 0.0,
+}
+
+
+def channel_name(channel: int) -> str:
+    """COLM's name of a channel: "CHN00", "CHN01" and so on."""
+    return f"CHN{channel:02d}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ class Waves:
         """`count` waves of random direction, their wavelengths log-uniform between the two (voxels)."""
         directions = rng.normal(size=(count, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        lengths = np.exp(rng.uniform(*np.log(wavelengths), size=count))
+        lengths = np.exp(rng.uniform(np.log(wavelengths[0]), np.log(wavelengths[1]), size=count))
         return cls(2 * np.pi * directions / lengths[:, None], rng.uniform(0, 2 * np.pi, count))
 
     def on(self, x: Float64, y: Float64) -> WavePlanes:

@@ -8,18 +8,23 @@ scene coordinate = fused coordinate + scene_offset.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.atomic import write_json
-from cloudreg_io.space import Bounds, VoxelSize, vector3i
+from cloudreg_io.space import Bounds, Vector3i, VoxelSize, vector3i
+from cloudreg_io.synthetic.spec import AcquisitionSpec, channel_name
+from cloudreg_io.tiles import Tile, TileGrid
 
 Vector3 = tuple[float, float, float]
+TissueShare = Callable[[Tile, Vector3, Vector3i], float]
+
 VERSION = 1
 TRUTH_FILE = "truth.json"
 
@@ -117,7 +122,7 @@ class Truth:
     def size(self) -> tuple[int, int, int]:
         """Size x, y, z of the fused volume: the union of the tiles, their positions rounded."""
         corners = np.array([np.rint(tile.position) for tile in self.scanned]) + self.tile_size
-        return vector3i(corners.max(axis=0))
+        return _vector3i(corners.max(axis=0))
 
     def shading_file(self, channel: str) -> Path:
         """The true shading of a channel; `Shading.load` reads it."""
@@ -125,7 +130,7 @@ class Truth:
 
     def tile_bounds(self, name: str) -> Bounds:
         """The fused voxels of a tile at its position rounded to whole voxels."""
-        return Bounds.of_size(self.tile_size, vector3i(np.rint(self.positions[name])))
+        return Bounds.of_size(self.tile_size, _vector3i(np.rint(self.positions[name])))
 
     def covering(self, bounds: Bounds) -> NDArray[np.uint8]:
         """Number of tiles that cover each fused voxel of `bounds`, [z, y, x], positions rounded."""
@@ -159,6 +164,31 @@ class Truth:
         difference = np.array([np.subtract(positions[n], self.positions[n]) for n in wanted])
         errors = np.linalg.norm(difference - np.median(difference, axis=0), axis=1)
         return dict(zip(wanted, errors.tolist(), strict=True))
+
+    def save_placement(self, path: Path) -> None:
+        """Write the true positions as a `placement.json`, to fuse without alignment."""
+        tiles = [
+            {
+                "name": tile.name,
+                "row": tile.row,
+                "column": tile.column,
+                "position": tile.position if tile.scanned else tile.nominal,
+                "nominal": tile.nominal,
+                "confidence": 1.0 if tile.scanned else 0.0,
+                "flags": [] if tile.scanned else ["unscanned"],
+            }
+            for tile in self.tiles
+        ]
+        value = {
+            "version": 1,
+            "units": "voxels",
+            "voxel_size_um": list(self.voxel_size),
+            "alignment_channel": self.channels[0],
+            "channel_shift": self.channel_shift,
+            "tiles": tiles,
+            "pairs": [],
+        }
+        write_json(path, value)
 
     def save(self) -> Path:
         """Write `truth.json` into the folder."""
@@ -201,17 +231,87 @@ class Truth:
             raise InputError(f"{path}: not a truth file of version {VERSION}", why=str(error)) from error
 
 
-def _tile(value: Mapping[str, object]) -> TrueTile:
-    return TrueTile(
-        **{
-            **value,
-            "position": _vector(value["position"]),
-            "nominal": _vector(value["nominal"]),
-            "flags": tuple(value["flags"]),
-        }
+def make_truth(
+    folder: Path, spec: AcquisitionSpec, positions: Mapping[str, Vector3], tissue: TissueShare
+) -> Truth:
+    """The truth about the acquisition of `spec`.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the acquisition.
+    spec : AcquisitionSpec
+    positions : mapping of tile name to (x, y, z)
+        Of every cell, in voxels of the scene.
+    tissue : callable
+        (tile, scene position, extent x y z) -> share of that box in which something can be seen.
+
+    Raises
+    ------
+    InputError
+        When no cell of the grid is scanned.
+    """
+    scanned = [tile for tile in spec.tiles if tile.scanned]
+    if not scanned:
+        raise InputError("no cell of the grid is scanned", fix="leave a cell out of `unscanned`")
+    offset = _vector3i(np.floor(np.min([positions[tile.name] for tile in scanned], axis=0)))
+    size = (*spec.tile_size, spec.planes)
+    grid = TileGrid(spec.rows, spec.columns, size, spec.voxel_size, spec.tiles)
+    return Truth(
+        folder=folder,
+        voxel_size=spec.voxel_size,
+        tile_size=size,
+        channels=tuple(channel_name(channel) for channel in range(spec.channels)),
+        channel_shift={channel_name(c): _vector(shift) for c, shift in sorted(spec.channel_shift.items())},
+        scene_offset=offset,
+        tiles=tuple(_true_tile(tile, offset, spec, positions[tile.name], tissue) for tile in spec.tiles),
+        pairs=tuple(_true_pair(a, b, axis, positions, size, tissue) for a, b, axis in grid.neighbours()),
     )
 
 
-def _vector(values: Sequence[float]) -> Vector3:
+def _true_tile(
+    tile: Tile, offset: Vector3i, spec: AcquisitionSpec, scene: Vector3, tissue: TissueShare
+) -> TrueTile:
+    cell = (tile.row, tile.column)
+    share = tissue(tile, scene, (*spec.tile_size, spec.planes)) if tile.scanned else 0.0
+    faults = {
+        "unscanned": not tile.scanned,
+        "dark": cell in spec.dark,
+        "duplicate": cell in spec.duplicate,
+    }
+    faults["blank"] = cell in spec.blank or (share == 0 and not any(faults.values()))
+    original = spec.duplicate.get(cell)
+    return TrueTile(
+        tile.name,
+        tile.row,
+        tile.column,
+        _vector(np.subtract(scene, offset)),
+        tile.nominal,
+        tuple(sorted(flag for flag, present in faults.items() if present)),
+        next((t.name for t in spec.tiles if (t.row, t.column) == original), ""),
+        share,
+    )
+
+
+def _true_pair(
+    a: Tile, b: Tile, axis: str, positions: Mapping[str, Vector3], size: Vector3i, tissue: TissueShare
+) -> TruePair:
+    first, second = np.array(positions[a.name]), np.array(positions[b.name])
+    lower, upper = np.maximum(first, second), np.minimum(first, second) + size
+    extent = _vector3i(np.maximum(np.floor(upper - lower), 0))
+    share = min(tissue(tile, _vector(lower), extent) for tile in (a, b))
+    return TruePair(a.name, b.name, axis, _vector(second - first), share)
+
+
+def _tile(value: Mapping[str, Any]) -> TrueTile:
+    vectors = {key: _vector(value[key]) for key in ("position", "nominal")}
+    return TrueTile(**{**value, **vectors, "flags": tuple(value["flags"])})
+
+
+def _vector(values: Sequence[float] | NDArray[Any]) -> Vector3:
     x, y, z = (float(value) for value in values)
     return (x, y, z)
+
+
+def _vector3i(values: NDArray[Any]) -> Vector3i:
+    return vector3i(values.tolist())

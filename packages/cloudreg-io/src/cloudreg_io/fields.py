@@ -142,6 +142,7 @@ class Bias:
         from cloudreg_io.files.atomic import write_json
 
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path.with_suffix(".json"), {"version": 1, "grid": self.grid.to_json()})
         _write_pages(path, self.field)
 
@@ -200,6 +201,7 @@ def _require_positive(values: NDArray[Any], name: str) -> None:
 def _write_pages(path: Path, pages: NDArray[np.float32]) -> None:
     from cloudreg_io.files.atomic import atomic_path
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         # no metadata: a reader needs none, and the bytes must not depend on tifffile's version
         tifffile.imwrite(temporary, pages, photometric="minisblack", metadata=None, software=False)

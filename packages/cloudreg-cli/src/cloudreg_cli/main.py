@@ -1,0 +1,40 @@
+"""The `cloudreg` command: mounts the commands of the packages and adds its own.
+
+Nothing heavy may be imported here: `cloudreg --help` is the first thing a user sees.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from cloudreg_cli.commands import demo, doctor, inspect, run
+from cloudreg_correct.cli import app as correct_app
+from cloudreg_io.cli import app as io_app
+from cloudreg_io.console import run_app, version_option
+from cloudreg_stitch.cli import app as stitch_app
+from cloudreg_viz.cli import app as viz_app
+
+app = typer.Typer(
+    name="cloudreg",
+    help="Raw light-sheet tiles in; one corrected, stitched, viewable brain out. Begin with: cloudreg demo",
+    no_args_is_help=True,
+    add_completion=False,
+)
+app.callback()(version_option)
+app.command()(demo)
+app.command()(inspect)
+app.command()(run)
+app.add_typer(stitch_app)
+app.add_typer(correct_app, name="correct")
+app.add_typer(io_app)
+app.add_typer(viz_app, name="viz")
+app.command()(doctor)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -45,31 +45,39 @@ class Nucleus:
     centre: Triple
     radii: Triple
 
+    def square(self, x: Float64, y: Float64, z: float) -> Float32:
+        """Squared distance [y, x] from the centre on the plane z, 1 on the ellipsoid."""
+        square_x, square_y, square_z = (
+            ((np.asarray(u) - centre) / radius) ** 2
+            for u, centre, radius in zip((x, y, z), self.centre, self.radii, strict=True)
+        )
+        return (square_y + square_z).astype(np.float32)[:, None] + square_x.astype(np.float32)
+
 
 # The halves differ in size, place and content: a mirrored brain must not fit.
 LOBES = (
-    Lobe("CTX", "right", (0.345, 0.44, 0.56), (0.155, 0.215, 0.20)),
-    Lobe("CTX", "left", (0.650, 0.46, 0.57), (0.165, 0.205, 0.21)),
-    Lobe("CTX", "right", (0.300, 0.56, 0.38), (0.105, 0.120, 0.12), 0.55),
-    Lobe("CTX", "left", (0.715, 0.52, 0.36), (0.095, 0.135, 0.11), 0.60),
-    Lobe("OB", "right", (0.425, 0.12, 0.47), (0.055, 0.075, 0.075), 0.85),
-    Lobe("OB", "left", (0.560, 0.13, 0.48), (0.060, 0.065, 0.070), 0.85),
-    Lobe("CB", "right", (0.390, 0.81, 0.60), (0.115, 0.075, 0.120), 0.90),
-    Lobe("CB", "left", (0.610, 0.80, 0.62), (0.110, 0.080, 0.115), 0.95),
-    Lobe("BS", "", (0.505, 0.72, 0.34), (0.120, 0.170, 0.110), 0.95),
+    Lobe("CTX", "right", (0.303, 0.458, 0.555), (0.197, 0.215, 0.268)),
+    Lobe("CTX", "left", (0.691, 0.478, 0.568), (0.210, 0.205, 0.281)),
+    Lobe("CTX", "right", (0.246, 0.578, 0.314), (0.133, 0.120, 0.161), 0.55),
+    Lobe("CTX", "left", (0.773, 0.538, 0.287), (0.121, 0.135, 0.147), 0.60),
+    Lobe("OB", "right", (0.405, 0.138, 0.434), (0.070, 0.075, 0.101), 0.85),
+    Lobe("OB", "left", (0.576, 0.148, 0.448), (0.076, 0.065, 0.094), 0.85),
+    Lobe("CB", "right", (0.360, 0.828, 0.609), (0.146, 0.075, 0.161), 0.90),
+    Lobe("CB", "left", (0.640, 0.818, 0.635), (0.140, 0.080, 0.154), 0.95),
+    Lobe("BS", "", (0.506, 0.738, 0.260), (0.152, 0.170, 0.147), 0.95),
 )
 NUCLEI = (
-    Nucleus("STR", "right", (0.36, 0.36, 0.50), (0.095, 0.120, 0.120)),
-    Nucleus("STR", "left", (0.64, 0.37, 0.51), (0.105, 0.110, 0.115)),
-    Nucleus("TH", "right", (0.43, 0.54, 0.48), (0.060, 0.085, 0.085)),
-    Nucleus("TH", "left", (0.57, 0.55, 0.48), (0.065, 0.080, 0.090)),
-    Nucleus("HIP", "right", (0.35, 0.58, 0.61), (0.110, 0.055, 0.060)),
-    Nucleus("HIP", "left", (0.66, 0.57, 0.63), (0.100, 0.060, 0.055)),
-    Nucleus("VL", "right", (0.41, 0.43, 0.63), (0.030, 0.110, 0.045)),
-    Nucleus("VL", "left", (0.585, 0.45, 0.64), (0.036, 0.125, 0.040)),
-    Nucleus("DN", "right", (0.40, 0.81, 0.57), (0.035, 0.025, 0.030)),
-    Nucleus("DN", "left", (0.60, 0.80, 0.58), (0.030, 0.028, 0.034)),
-    Nucleus("INJ", "left", (0.745, 0.40, 0.62), (0.030, 0.040, 0.035)),
+    Nucleus("STR", "right", (0.322, 0.378, 0.475), (0.121, 0.120, 0.161)),
+    Nucleus("STR", "left", (0.678, 0.388, 0.488), (0.133, 0.110, 0.154)),
+    Nucleus("TH", "right", (0.411, 0.558, 0.448), (0.076, 0.085, 0.114)),
+    Nucleus("TH", "left", (0.589, 0.568, 0.448), (0.083, 0.080, 0.121)),
+    Nucleus("HIP", "right", (0.309, 0.598, 0.622), (0.140, 0.055, 0.080)),
+    Nucleus("HIP", "left", (0.703, 0.588, 0.649), (0.127, 0.060, 0.074)),
+    Nucleus("VL", "right", (0.386, 0.448, 0.649), (0.038, 0.110, 0.060)),
+    Nucleus("VL", "left", (0.608, 0.468, 0.662), (0.046, 0.125, 0.054)),
+    Nucleus("DN", "right", (0.373, 0.828, 0.568), (0.044, 0.025, 0.040)),
+    Nucleus("DN", "left", (0.627, 0.818, 0.582), (0.038, 0.028, 0.046)),
+    Nucleus("INJ", "left", (0.811, 0.418, 0.635), (0.038, 0.040, 0.047)),
 )
 
 
@@ -110,20 +118,28 @@ class Anatomy:
 
     def on(self, x: Float64, y: Float64, look: Look) -> AnatomyPlanes:
         """The anatomy prepared for planes at columns x and rows y (unit cube)."""
-        weights = np.array([lobe.weight for lobe in self.lobes])
-        values = np.array([look.lobes[lobe.region] for lobe in self.lobes])
-        right = np.stack([_gaussian(x, lobe, 0) for lobe in self.lobes]).astype(np.float32)
-        left = np.stack([_gaussian(y, lobe, 1) for lobe in self.lobes], axis=1) * weights
+        right = self.profiles(x, 0).astype(np.float32)
+        left = self.profiles(y, 1).T * [lobe.weight for lobe in self.lobes]
+        values = np.array([look.lobes[lobe.region] for lobe in self.lobes], np.float32)
         return AnatomyPlanes(self, x, y, look, left, right, values)
 
     def lobe_values(self, points: Float64) -> Float64:
         """Value of every lobe at points [n, 3] (unit cube, x y z), as [lobes, n]."""
-        return np.stack(
-            [
-                lobe.weight * np.prod([_gaussian(points[:, a], lobe, a) for a in range(3)], axis=0)
-                for lobe in self.lobes
-            ]
-        )
+        weights = np.array([lobe.weight for lobe in self.lobes])[:, None]
+        x, y, z = (self.profiles(points[:, axis], axis) for axis in range(3))
+        return np.asarray(weights * x * y * z)
+
+    def lobe_planes(self, x: Float64, y: Float64, z: float) -> Float32:
+        """Value of every lobe on the plane z, as [lobes, y, x]."""
+        weights = np.array([lobe.weight for lobe in self.lobes]) * self.profiles(np.array([z]), 2)[:, 0]
+        along_x, along_y = self.profiles(x, 0), weights[:, None] * self.profiles(y, 1)
+        return along_y.astype(np.float32)[:, :, None] * along_x.astype(np.float32)[:, None, :]
+
+    def profiles(self, u: Float64, axis: int) -> Float64:
+        """The lobes' Gaussians along one axis, [lobes, n]."""
+        centre = np.array([lobe.centre[axis] for lobe in self.lobes])[:, None]
+        sigma = np.array([lobe.sigma[axis] for lobe in self.lobes])[:, None]
+        return np.asarray(np.exp(-0.5 * ((u - centre) / sigma) ** 2))
 
     def inside(self, points: Float64) -> NDArray[np.bool_]:
         """Which of the points [n, 3] (unit cube) lie well inside the tissue."""
@@ -140,48 +156,47 @@ class AnatomyPlanes:
     look: Look
     left: Float64
     right: Float32
-    values: Float64
+    values: Float32
 
-    def at(self, z: float) -> tuple[Float32, slice, slice]:
-        """Brightness of the plane at z inside the smallest box that holds its tissue.
-
-        Returns
-        -------
-        image : [y, x] float32
-            0 outside the brain. Empty where the plane has no tissue.
-        rows, columns : slice
-            Where `image` lies in the plane.
-        """
-        along_z = np.array([_gaussian(np.array([z]), lobe, 2)[0] for lobe in self.anatomy.lobes])
-        factors = (self.left * along_z).astype(np.float32)
-        rows, columns = self._box(along_z)
-        form = factors[rows] @ self.right[:, columns]
-        if form.size == 0 or form.max() <= SURFACE:
-            return np.zeros((0, 0), np.float32), slice(0, 0), slice(0, 0)
-        image = (factors[rows] * self.values.astype(np.float32)) @ self.right[:, columns]
-        image /= form
-        cortex = _step(form, CORTEX - _CORTEX_EDGE, CORTEX + _CORTEX_EDGE)
-        cortex -= np.float32(1)
-        cortex *= np.float32(-self.look.cortex)
-        cortex += np.float32(1)
-        image *= cortex
-        for nucleus in self.anatomy.nuclei:
-            self._paint(nucleus, z, image, rows, columns)
-        image *= _step(form, SURFACE, SURFACE + EDGE)
-        return image, rows, columns
-
-    def _box(self, along_z: Float64) -> tuple[slice, slice]:
-        """Rows and columns outside which F stays below the surface: F <= the sum of row maxima."""
+    def box(self, z: float) -> tuple[slice, slice]:
+        """Rows and columns outside which the plane at z has no tissue: F is at most the sum of row maxima."""
+        along_z = self._along(z)
         by_row = (self.left * along_z) @ self.right.max(axis=1, initial=0)
         by_column = (self.left.max(axis=0, initial=0) * along_z) @ self.right
         return _extent(by_row > SURFACE), _extent(by_column > SURFACE)
+
+    def at(self, z: float, rows: slice, columns: slice) -> Float32 | None:
+        """Brightness [y, x] of a part of the plane at z; 0 outside the brain. None where it holds no tissue."""
+        factors = (self.left[rows] * self._along(z)).astype(np.float32)
+        right = self.right[:, columns]
+        form = factors @ right
+        if form.max(initial=0) <= SURFACE:
+            return None
+        lowest = form.min()
+        image = np.asarray((factors * self.values) @ right, np.float32)
+        image /= form
+        if lowest < CORTEX + _CORTEX_EDGE:
+            rim = _step(form, CORTEX + _CORTEX_EDGE, CORTEX - _CORTEX_EDGE)
+            rim *= np.float32(self.look.cortex)
+            rim += np.float32(1)
+            image *= rim
+        for nucleus in self.anatomy.nuclei:
+            self._paint(nucleus, z, image, rows, columns)
+        if lowest < SURFACE + EDGE:
+            image *= _step(form, SURFACE, SURFACE + EDGE)
+        return image
+
+    def _along(self, z: float) -> Float64:
+        return self.anatomy.profiles(np.array([z]), 2)[:, 0]
 
     def _paint(self, nucleus: Nucleus, z: float, image: Float32, rows: slice, columns: slice) -> None:
         deep = 1 + _NUCLEUS_EDGE / 2 - ((z - nucleus.centre[2]) / nucleus.radii[2]) ** 2
         if deep <= 0:
             return
-        square_x = ((self.x[columns] - nucleus.centre[0]) / nucleus.radii[0]) ** 2
         square_y = ((self.y[rows] - nucleus.centre[1]) / nucleus.radii[1]) ** 2
+        if square_y.min() >= deep:
+            return
+        square_x = ((self.x[columns] - nucleus.centre[0]) / nucleus.radii[0]) ** 2
         box = (_extent(square_y < deep), _extent(square_x < deep))
         depth = (deep - square_y[box[0]]).astype(np.float32)[:, None] - square_x[box[1]].astype(np.float32)
         share = _step(depth, 0.0, _NUCLEUS_EDGE)
@@ -189,12 +204,8 @@ class AnatomyPlanes:
         part += share * (np.float32(self.look.nuclei[nucleus.region]) - part)
 
 
-def _gaussian(u: Float64, lobe: Lobe, axis: int) -> Float64:
-    return np.asarray(np.exp(-0.5 * ((u - lobe.centre[axis]) / lobe.sigma[axis]) ** 2))
-
-
 def _step(values: Float32, low: float, high: float) -> Float32:
-    """A smooth step from 0 at `low` to 1 at `high` (cubic, flat at both ends)."""
+    """A smooth step from 0 at `low` to 1 at `high`, which may lie below (cubic, flat at both ends)."""
     t = values - np.float32(low)
     t *= np.float32(1 / (high - low))
     np.clip(t, 0, 1, out=t)

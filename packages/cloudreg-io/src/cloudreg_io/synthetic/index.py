@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Bounds
 from cloudreg_io.synthetic.acquisition import make_cameras, write_acquisition
+from cloudreg_io.synthetic.make_truth import make_truth
 from cloudreg_io.synthetic.spec import PERFECT_OPTICS, AcquisitionSpec
-from cloudreg_io.synthetic.truth import Truth, make_truth
+from cloudreg_io.synthetic.truth import Truth
 from cloudreg_io.tiles import Tile
 
 _LARGEST = 65535

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.space.grid import Grid, vector3
-from cloudreg_io.synthetic.anatomy import CORTEX, LOBES, NUCLEI, SURFACE, Anatomy, Look
+from cloudreg_io.synthetic.anatomy import CORTEX, EDGE, LOBES, NUCLEI, SURFACE, Anatomy, Look
 from cloudreg_io.synthetic.blobs import Blobs
 from cloudreg_io.synthetic.scene import BrainScene
 from cloudreg_io.synthetic.texture import Texture
+
+Float64 = NDArray[np.float64]
 
 ORIENTATION = "LPS"
 
@@ -119,9 +121,11 @@ class Phantom:
         x, y, z = self._unit_axes(grid or self.grid)
         image = np.zeros((z.size, y.size, x.size), np.float32)
         planes = self.anatomy.on(x, y, _ATLAS)
-        for index, depth in enumerate(z):
-            tissue, rows, columns = planes.at(depth)
-            image[index, rows, columns] = tissue
+        for plane, depth in zip(image, z, strict=True):
+            rows, columns = planes.box(depth)
+            tissue = planes.at(depth, rows, columns)
+            if tissue is not None:
+                plane[rows, columns] = tissue
         return image
 
     def labels(self, grid: Grid | None = None) -> NDArray[np.uint32]:
@@ -137,34 +141,30 @@ class Phantom:
         """The structure table, parents before children; every id in `labels` is in it."""
         return _structures()
 
-    def _unit_axes(self, grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def _unit_axes(self, grid: Grid) -> tuple[Float64, Float64, Float64]:
         x, y, z = (
             (axis - corner) / extent
             for axis, corner, extent in zip(grid.axes(), self.grid.corner, self.grid.extent, strict=True)
         )
         return x, y, z
 
-    def _label_plane(self, x: NDArray[np.float64], y: NDArray[np.float64], z: float) -> NDArray[np.uint32]:
+    def _label_plane(self, x: Float64, y: Float64, z: float) -> NDArray[np.uint32]:
         ids = {structure.acronym: structure.id for structure in self.structures}
-        points = np.empty((y.size, x.size, 3))
-        points[..., 0], points[..., 1], points[..., 2] = x, y[:, None], z
-        values = self.anatomy.lobe_values(points.reshape(-1, 3))
+        values = self.anatomy.lobe_planes(x, y, z)
         form = values.sum(axis=0)
         lobes = self.anatomy.lobes
         deep = np.array([ids[_acronym(_DEEP.get(lobe.region, lobe.region), lobe.side)] for lobe in lobes])
         rim = np.array([ids[_acronym(_RIM.get(lobe.region, lobe.region), lobe.side)] for lobe in lobes])
         owner = values.argmax(axis=0)
-        plane = np.where(form > CORTEX, deep[owner], rim[owner]).reshape(y.size, x.size)
+        plane = np.where(form > CORTEX, deep[owner], rim[owner])
         for nucleus in self.anatomy.nuclei:
-            square = sum(((points[..., a] - nucleus.centre[a]) / nucleus.radii[a]) ** 2 for a in range(3))
-            plane[square < 1] = ids[_acronym(nucleus.region, nucleus.side)]
+            plane[nucleus.square(x, y, z) < 1] = ids[_acronym(nucleus.region, nucleus.side)]
         # half-way up the soft edge, where the scene is half as bright as inside
-        plane[form.reshape(plane.shape) <= SURFACE + _HALF_EDGE] = 0
+        plane[form <= SURFACE + EDGE / 2] = 0
         return np.asarray(plane, np.uint32)
 
 
 _DEEP, _RIM = {"CTX": "CTXd"}, {"CTX": "CTXc"}
-_HALF_EDGE = 0.03
 
 
 def make_phantom(
@@ -227,7 +227,7 @@ def _make_cells(size: tuple[int, int, int], anatomy: Anatomy, density: float, se
 def _make_beacons(size: tuple[int, int, int], anatomy: Anatomy, count: int, seed: int) -> Blobs:
     """Spread over the tissue, no two close together."""
     rng = np.random.default_rng([seed, 4])
-    chosen: list[NDArray[np.float64]] = []
+    chosen: list[Float64] = []
     while len(chosen) < count:
         candidates = rng.uniform(0.15, 0.85, (64, 3))
         candidates = candidates[anatomy.inside(candidates)]

@@ -7,6 +7,7 @@ ordered x, y, z; intensities are relative to an average tissue of 1, and exactly
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,9 +17,12 @@ from numpy.typing import NDArray
 from cloudreg_io.errors import InputError
 from cloudreg_io.synthetic.anatomy import Anatomy, Look
 from cloudreg_io.synthetic.blobs import Blobs
-from cloudreg_io.synthetic.texture import Texture
+from cloudreg_io.synthetic.texture import Texture, TexturePlanes
 
 Float32 = NDArray[np.float32]
+
+_BAND = 1 << 15  # voxels
+_DARKEST = np.float32(0.05)  # texture takes no more than 95 % of the light away
 
 
 class Scene(Protocol):
@@ -78,22 +82,35 @@ class BrainScene:
             for start, by, n in zip((x0, y0, z0), step, reversed(shape), strict=True)
         )
         nx, ny, nz = self.size
-        image = np.zeros(shape, np.float32)
         anatomy = self.anatomy.on((x + 0.5) / nx, (y + 0.5) / ny, self.look)
         texture = self.texture.on(x, y)
-        for index, depth in enumerate(z):
-            tissue, rows, columns = anatomy.at((depth + 0.5) / nz)
-            if tissue.size == 0:
-                continue
-            if self.contrast:
-                relative = texture.at(depth, rows, columns)
-                relative *= np.float32(self.contrast)
-                relative += np.float32(1)
-                np.maximum(relative, np.float32(0.05), out=relative)
-                tissue *= relative
-            image[index, rows, columns] = tissue
+        image = np.zeros(shape, np.float32)
+        for plane, depth in zip(image, z, strict=True):
+            unit = (depth + 0.5) / nz
+            rows, columns = anatomy.box(unit)
+            for band in _bands(rows, columns):
+                tissue = anatomy.at(unit, band, columns)
+                if tissue is not None:
+                    self._add_texture(tissue, texture, depth, band, columns)
+                    plane[band, columns] = tissue
         self.blobs.add_to(image, x, y, z)
         return image
+
+    def _add_texture(self, tissue: Float32, texture: TexturePlanes, z: float, rows: slice, columns: slice) -> None:
+        if not self.contrast:
+            return
+        relative = texture.at(z, rows, columns)
+        relative *= np.float32(self.contrast)
+        relative += np.float32(1)
+        np.maximum(relative, _DARKEST, out=relative)
+        tissue *= relative
+
+
+def _bands(rows: slice, columns: slice) -> Iterator[slice]:
+    """Bands of rows whose intermediate results stay in the processor's cache."""
+    height = max(8, _BAND // max(1, columns.stop - columns.start))
+    for start in range(rows.start, rows.stop, height):
+        yield slice(start, min(start + height, rows.stop))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ scene coordinate = fused coordinate + scene_offset.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,7 @@ from numpy.typing import NDArray
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.atomic import write_json
 from cloudreg_io.space import Bounds, Vector3i, VoxelSize, vector3i
-from cloudreg_io.synthetic.spec import AcquisitionSpec, channel_name
-from cloudreg_io.tiles import Tile, TileGrid
-
-Vector3 = tuple[float, float, float]
-TissueShare = Callable[[Tile, Vector3, Vector3i], float]
+from cloudreg_io.space.grid import Vector3, vector3
 
 VERSION = 1
 TRUTH_FILE = "truth.json"
@@ -122,7 +118,7 @@ class Truth:
     def size(self) -> tuple[int, int, int]:
         """Size x, y, z of the fused volume: the union of the tiles, their positions rounded."""
         corners = np.array([np.rint(tile.position) for tile in self.scanned]) + self.tile_size
-        return _vector3i(corners.max(axis=0))
+        return rounded(corners.max(axis=0))
 
     def shading_file(self, channel: str) -> Path:
         """The true shading of a channel; `Shading.load` reads it."""
@@ -130,7 +126,7 @@ class Truth:
 
     def tile_bounds(self, name: str) -> Bounds:
         """The fused voxels of a tile at its position rounded to whole voxels."""
-        return Bounds.of_size(self.tile_size, _vector3i(np.rint(self.positions[name])))
+        return Bounds.of_size(self.tile_size, rounded(np.rint(self.positions[name])))
 
     def covering(self, bounds: Bounds) -> NDArray[np.uint8]:
         """Number of tiles that cover each fused voxel of `bounds`, [z, y, x], positions rounded."""
@@ -219,11 +215,11 @@ class Truth:
                 voxel_size=VoxelSize.of(value["voxel_size_um"]),
                 tile_size=vector3i(value["tile_size"]),
                 channels=tuple(value["channels"]),
-                channel_shift={name: _vector(shift) for name, shift in value["channel_shift"].items()},
+                channel_shift={name: vector3(shift) for name, shift in value["channel_shift"].items()},
                 scene_offset=vector3i(value["scene_offset"]),
                 tiles=tuple(_tile(tile) for tile in value["tiles"]),
                 pairs=tuple(
-                    TruePair(p["a"], p["b"], p["axis"], _vector(p["displacement"]), p["tissue"])
+                    TruePair(p["a"], p["b"], p["axis"], vector3(p["displacement"]), p["tissue"])
                     for p in value["pairs"]
                 ),
             )
@@ -231,87 +227,11 @@ class Truth:
             raise InputError(f"{path}: not a truth file of version {VERSION}", why=str(error)) from error
 
 
-def make_truth(
-    folder: Path, spec: AcquisitionSpec, positions: Mapping[str, Vector3], tissue: TissueShare
-) -> Truth:
-    """The truth about the acquisition of `spec`.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the acquisition.
-    spec : AcquisitionSpec
-    positions : mapping of tile name to (x, y, z)
-        Of every cell, in voxels of the scene.
-    tissue : callable
-        (tile, scene position, extent x y z) -> share of that box in which something can be seen.
-
-    Raises
-    ------
-    InputError
-        When no cell of the grid is scanned.
-    """
-    scanned = [tile for tile in spec.tiles if tile.scanned]
-    if not scanned:
-        raise InputError("no cell of the grid is scanned", fix="leave a cell out of `unscanned`")
-    offset = _vector3i(np.floor(np.min([positions[tile.name] for tile in scanned], axis=0)))
-    size = (*spec.tile_size, spec.planes)
-    grid = TileGrid(spec.rows, spec.columns, size, spec.voxel_size, spec.tiles)
-    return Truth(
-        folder=folder,
-        voxel_size=spec.voxel_size,
-        tile_size=size,
-        channels=tuple(channel_name(channel) for channel in range(spec.channels)),
-        channel_shift={channel_name(c): _vector(shift) for c, shift in sorted(spec.channel_shift.items())},
-        scene_offset=offset,
-        tiles=tuple(_true_tile(tile, offset, spec, positions[tile.name], tissue) for tile in spec.tiles),
-        pairs=tuple(_true_pair(a, b, axis, positions, size, tissue) for a, b, axis in grid.neighbours()),
-    )
-
-
-def _true_tile(
-    tile: Tile, offset: Vector3i, spec: AcquisitionSpec, scene: Vector3, tissue: TissueShare
-) -> TrueTile:
-    cell = (tile.row, tile.column)
-    share = tissue(tile, scene, (*spec.tile_size, spec.planes)) if tile.scanned else 0.0
-    faults = {
-        "unscanned": not tile.scanned,
-        "dark": cell in spec.dark,
-        "duplicate": cell in spec.duplicate,
-    }
-    faults["blank"] = cell in spec.blank or (share == 0 and not any(faults.values()))
-    original = spec.duplicate.get(cell)
-    return TrueTile(
-        tile.name,
-        tile.row,
-        tile.column,
-        _vector(np.subtract(scene, offset)),
-        tile.nominal,
-        tuple(sorted(flag for flag, present in faults.items() if present)),
-        next((t.name for t in spec.tiles if (t.row, t.column) == original), ""),
-        share,
-    )
-
-
-def _true_pair(
-    a: Tile, b: Tile, axis: str, positions: Mapping[str, Vector3], size: Vector3i, tissue: TissueShare
-) -> TruePair:
-    first, second = np.array(positions[a.name]), np.array(positions[b.name])
-    lower, upper = np.maximum(first, second), np.minimum(first, second) + size
-    extent = _vector3i(np.maximum(np.floor(upper - lower), 0))
-    share = min(tissue(tile, _vector(lower), extent) for tile in (a, b))
-    return TruePair(a.name, b.name, axis, _vector(second - first), share)
-
-
 def _tile(value: Mapping[str, Any]) -> TrueTile:
-    vectors = {key: _vector(value[key]) for key in ("position", "nominal")}
+    vectors = {key: vector3(value[key]) for key in ("position", "nominal")}
     return TrueTile(**{**value, **vectors, "flags": tuple(value["flags"])})
 
 
-def _vector(values: Sequence[float] | NDArray[Any]) -> Vector3:
-    x, y, z = (float(value) for value in values)
-    return (x, y, z)
-
-
-def _vector3i(values: NDArray[Any]) -> Vector3i:
+def rounded(values: NDArray[Any]) -> Vector3i:
+    """Three whole numbers of an array as integers."""
     return vector3i(values.tolist())

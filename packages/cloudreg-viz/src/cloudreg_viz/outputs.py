@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from numpy.typing import ArrayLike
 
-from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
 from cloudreg_io.volumes import Volume, open_volume
-from cloudreg_viz.contrast import look
+from cloudreg_viz.contrast import Look, look
 from cloudreg_viz.layers import Layer
 from cloudreg_viz.state import State, viewer_state
 
@@ -89,7 +89,7 @@ def state_of(outputs: Sequence[Output], data: str, affines: Mapping[str, ArrayLi
         Maps to the frame of the first layer, by `Output.path`; see `Layer`.
     """
     ordered = sorted(outputs, key=lambda output: output.volume.spec.layer != "image")
-    looks = [look(output.volume) if output.volume.spec.layer == "image" else None for output in ordered]
+    looks = [_look(output) if output.volume.spec.layer == "image" else None for output in ordered]
     layers = [
         Layer(
             output.name,
@@ -103,7 +103,18 @@ def state_of(outputs: Sequence[Output], data: str, affines: Mapping[str, ArrayLi
         )
         for output, seen in zip(ordered, looks, strict=True)
     ]
-    return viewer_state(layers, focus=looks[0].focus if looks[0] else None)
+    # where the first image has its signal, unless the middle shows some channel
+    seen_aside = [seen.focus if seen else None for seen in looks if seen]
+    return viewer_state(layers, focus=seen_aside[0] if seen_aside and None not in seen_aside else None)
+
+
+def _look(output: Output) -> Look | None:
+    """Contrast and focus; None, with a warning, where they cannot be read: the rest can still be looked at."""
+    try:
+        return look(output.volume)
+    except CloudRegError as error:
+        _log.warning("%s: the contrast is the viewer's guess, as the data cannot be read: %s", output.name, error)
+        return None
 
 
 def _folders(root: Path) -> Iterator[Path]:

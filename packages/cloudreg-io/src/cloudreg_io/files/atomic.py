@@ -5,12 +5,14 @@ A temporary file is called `.tmp-PID-N-NAME`, so that what a killed process left
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,26 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_files(paths: Sequence[Path]) -> None:
+    """Flush many files of one folder, and its entries, to the disk.
+
+    Linux does that with one call for the whole file system (syncfs), which costs about as much as one fsync;
+    elsewhere the files are flushed one after the other.
+    """
+    folder = paths[0].parent
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if sys.platform == "linux" else None
+    if syncfs is not None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            if syncfs(descriptor) == 0:
+                return
+        finally:
+            os.close(descriptor)
+    for path in paths:
+        sync_file(path)
+    sync_file(folder)
 
 
 @contextmanager

@@ -213,7 +213,7 @@ class Volume:
         for chunk in _chunks(scale, bounds):
             try:
                 _read(self, chunk, mip, channel)
-            except Exception as cause:  # noqa: BLE001 -- as above: the kind is what we are to find out
+            except Exception as cause:  # as above: the kind is what we are to find out
                 return self._bad_chunk(scale, mip, chunk, cause)
         return InputError(f"{self.url}: mip {mip} ({scale.key}) could not be read: {error}")
 

@@ -85,8 +85,9 @@ def add_between(
         _mix(line, column - 1, (low[above], low[below], high[above], high[below]), shares)
         target = canvas[(y + j) % height, x : x + columns]
         weight = weights[j]
+        left, right = line[:columns], line[1:]
         for i in range(columns):
-            target[i] += weight[i] * (fx * line[i] + (one - fx) * line[i + 1])
+            target[i] += weight[i] * (fx * left[i] + (one - fx) * right[i])
 
 
 @compiled
@@ -97,18 +98,18 @@ def _mix(
     shares: tuple[Any, Any, Any, Any],
 ) -> None:
     """line[i] = weighted sum of four rows at column + i, held constant beyond their ends."""
-    a, b, c, d = rows
     p, q, r, s = shares
     n = len(line)
-    begin, end = max(0, -column), min(n, len(a) - column)
-    for i in range(begin, end):
-        at = column + i
-        low = p * np.float32(a[at]) + q * np.float32(b[at])
-        line[i] = low + (r * np.float32(c[at]) + s * np.float32(d[at]))
-    for i in range(begin):
-        line[i] = line[begin]
-    for i in range(end, n):
-        line[i] = line[end - 1]
+    begin, end = max(0, -column), min(n, len(rows[0]) - column)
+    # slices begin at 0: loops over them need no test for negative indices and are vectorised
+    first, last = column + begin, column + end
+    a, b, c, d = rows[0][first:last], rows[1][first:last], rows[2][first:last], rows[3][first:last]
+    inner = line[begin:end]
+    for i in range(len(inner)):
+        low = p * np.float32(a[i]) + q * np.float32(b[i])
+        inner[i] = low + (r * np.float32(c[i]) + s * np.float32(d[i]))
+    line[:begin] = line[begin]
+    line[end:] = line[end - 1]
 
 
 @compiled
@@ -162,8 +163,8 @@ def box_sum(array: NDArray[Any], lower: tuple[int, int, int], upper: tuple[int, 
     for k in range(lower[0], upper[0]):
         for j in range(lower[1], upper[1]):
             row = zero
-            values = array[k, j]
-            for i in range(lower[2], upper[2]):
+            values = array[k, j, lower[2] : upper[2]]
+            for i in range(len(values)):
                 row += values[i]
             total += row
     return total

@@ -1,0 +1,217 @@
+"""What all of CloudReg's console scripts share: how they end, what they say, options of one meaning.
+
+A script ends with 0 when its work is done, 1 when a `CloudRegError` (or anything else) stopped it, 2 when it
+was called wrongly, 130 after Ctrl-C and 143 after SIGTERM; after the last two the same command goes on where it
+stopped. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sys
+import time
+import traceback
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+
+import typer
+
+from cloudreg_io.errors import CloudRegError, InputError
+
+if TYPE_CHECKING:
+    from cloudreg_io.run.progress import Progress
+
+_PACKAGES = ("io", "correct", "stitch", "register", "viz", "cli")
+# the ranks of an MPI job, as MPICH, Open MPI and Slurm announce them
+_RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
+_CHATTY = ("numba", "botocore", "boto3", "urllib3", "matplotlib", "asyncio")
+
+
+def print_versions(wanted: bool) -> None:
+    """Print the versions of all of CloudReg's packages that are installed, and end."""
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in _PACKAGES:
+        try:
+            typer.echo(f"cloudreg-{name} {version(f'cloudreg-{name}')}")
+        except PackageNotFoundError:
+            continue
+    raise typer.Exit
+
+
+VersionFlag = Annotated[
+    bool,
+    typer.Option("--version", callback=print_versions, is_eager=True, help="Show the versions of all packages."),
+]
+DebugFlag = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' log.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+OverwriteFlag = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what an earlier command with other options made in OUT.")
+]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", "-j", min=1, help="Worker processes. Under mpirun -np N there are N - 1 instead.")
+]
+MemoryOption = Annotated[
+    str,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory of all processes together, such as 4GB; under mpirun of each rank. Default: half of all there is.",
+    ),
+]
+
+
+def version_option(version: VersionFlag = False) -> None:
+    """Callback of a script of several commands, so that it has --version."""
+
+
+def run_app(app: typer.Typer) -> NoReturn:
+    """Run a script: parse the command line, do the work, say what went wrong, exit.
+
+    Parameters
+    ----------
+    app : typer.Typer
+        With one command, or several.
+    """
+    debug = "--debug" in sys.argv[1:]
+    set_up_logging(debug=debug)
+    rank = mpi_rank()
+    if rank == 0:
+        signal.signal(signal.SIGTERM, _terminated)
+    else:
+        # answers and help texts come from rank 0 alone
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 -- stays open until the process ends
+    sys.exit(_status(app, debug=debug, standalone=rank == 0))
+
+
+def _status(app: typer.Typer, *, debug: bool, standalone: bool) -> int:
+    try:
+        # standalone: typer prints what is wrong with a command line, and exits
+        result = typer.main.get_command(app)(standalone_mode=standalone)
+    except _Terminated:
+        _say("terminated; the same command goes on where it stopped")
+        return 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Exception as error:
+        usage = getattr(error, "exit_code", None)
+        if not standalone and isinstance(usage, int):
+            return usage
+        if debug:
+            traceback.print_exc()
+        _say(explained(error))
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def explained(error: Exception) -> str:
+    """What to tell a person about an error that ended a command."""
+    if isinstance(error, CloudRegError):
+        return f"error: {error}"
+    if type(error).__name__ == "BrokenProcessPool":
+        return (
+            "error: a worker process died\n"
+            "  why: it was killed, most likely because memory ran out\n"
+            "  fix: give the same command with fewer --jobs; it goes on where it stopped"
+        )
+    if isinstance(error, OSError):
+        return f"error: {error}\n  fix: when that is put right, give the same command; it goes on where it stopped"
+    return (
+        f"error: {type(error).__name__}: {error}\n"
+        "  why: this is a defect of CloudReg, or damage that it does not recognise\n"
+        "  fix: --debug shows where; please report it"
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception: `with` blocks are left in order."""
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def mpi_rank() -> int:
+    """Rank of this process in an MPI job; 0 outside of one. MPI itself is not started."""
+    found = [os.environ.get(name, "") for name in _RANK_VARIABLES]
+    return next((int(rank) for rank in found if rank.isdigit()), 0)
+
+
+def set_up_logging(*, debug: bool) -> None:
+    """Send the libraries' log to standard error: warnings, or everything."""
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s" if debug else "%(levelname)s: %(message)s",
+        force=True,
+    )
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def memory_bytes(text: str) -> int:
+    """Number of bytes of a size such as 4GB, 512 MiB or 2e9; for an empty text half of this machine's memory.
+
+    Raises
+    ------
+    InputError
+        It is not a size.
+    """
+    if not text:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)\s*(?:([kmgt]?)(i?)b?)", text.strip().lower())
+    try:
+        number = float(match[1]) if match else 0.0
+    except ValueError:
+        number = 0.0
+    if match is None or number <= 0:
+        raise InputError(f"--memory {text} is not a size", fix="a number and a unit, such as --memory 4GB")
+    base = 1024 if match[3] else 1000
+    power: int = " kmgt".index(match[2] or " ")
+    return int(number * base**power)
+
+
+class LineProgress:
+    """Progress as lines on standard error: one when a stage ends, and one every half minute before."""
+
+    _PAUSE = 30.0
+
+    def __init__(self) -> None:
+        self._name, self._total, self._done = "", 0, 0
+        self._began = self._said = time.monotonic()
+
+    def start(self, name: str, total: int, done: int = 0) -> None:
+        """A stage begins."""
+        self._name, self._total, self._done = name, total, done
+        self._began = self._said = time.monotonic()
+        if done:
+            self._line(f"going on at {done} of {total}")
+
+    def advance(self, n: int = 1) -> None:
+        """More units are finished."""
+        self._done += n
+        if time.monotonic() - self._said > self._PAUSE:
+            self._line(f"{self._done} of {self._total}")
+
+    def finish(self) -> None:
+        """The stage is complete."""
+        self._line(f"done, {time.monotonic() - self._began:.1f} s")
+
+    def _line(self, text: str) -> None:
+        self._said = time.monotonic()
+        _say(f"{self._name}: {text}")
+
+
+def command_progress(context: typer.Context) -> Progress:
+    """What draws the progress of a command: what the script put into its context, or else lines."""
+    found = context.obj
+    return cast("Progress", found) if hasattr(found, "advance") else LineProgress()

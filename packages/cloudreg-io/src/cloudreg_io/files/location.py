@@ -1,8 +1,8 @@
 """Where something lives: a local path or an S3 object, parsed once and checked.
 
-Whatever a user or a file calls a place becomes a `Location`: local paths, `file://` and `s3://` URLs, the `https://`
-forms of Amazon S3 (bucket in the host name or in the path), each also behind `precomputed://`. Nothing else gets in,
-and no name can point outside the folder it was joined to: `..` and control characters are refused.
+Whatever a user or a file calls a place becomes a `Location`: local paths, `file://` and `s3://` URLs, the
+`https://` forms of Amazon S3 (bucket in the host name or in the path), each also behind `precomputed://`. Nothing
+else gets in, and no name can point outside the folder it was joined to: `..` and control characters are refused.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ class Location:
         ----------
         url : str, Path or Location
             `a/b`, `/a/b`, `file:///a/b`, `s3://bucket/key`, `https://bucket.s3.region.amazonaws.com/key`,
-            `https://s3.region.amazonaws.com/bucket/key`; each may follow `precomputed://`. After `s3://` everything
-            is part of the key, `?` and `#` included; in `https://` the key is percent-decoded and a query is refused.
+            `https://s3.region.amazonaws.com/bucket/key`; each may follow `precomputed://`. After `s3://`
+            everything is part of the key, `?` and `#` included; in `https://` the key is percent-decoded and a
+            query is refused.
 
         Raises
         ------

@@ -180,30 +180,42 @@ def explained(error: Exception, location: Location, action: str) -> NotFoundErro
         )
     if isinstance(error, EndpointConnectionError):
         return RemoteError(f"{location}: {error}", fix="check the network, AWS_ENDPOINT_URL and the region")
-    code = _code(error) if isinstance(error, ClientError) else ""
-    if code in ("NoSuchKey", "404", "NotFound"):
-        return NotFoundError(f"{location}: no such object")
-    if code == "NoSuchBucket":
-        return NotFoundError(
-            f"{location}: there is no bucket {location.bucket}", fix="check its name and your account"
-        )
-    if code in ("AccessDenied", "403", "Forbidden", "AllAccessDisabled"):
-        return RemoteError(
-            f"{location}: access denied",
-            why=f"these credentials lack {action}",
-            fix=f'allow "{action}" on "{_resource(location, action)}", or use other credentials',
-        )
-    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"):
-        return RemoteError(f"{location}: the AWS credentials are not valid ({code})", fix="log in again")
-    if code == "RequestTimeTooSkewed":
-        return RemoteError(
-            f"{location}: the clock of this machine is wrong, so S3 refuses it", fix="set the clock"
-        )
-    return RemoteError(f"{location}: S3 failed: {error}", fix="the command can be given again: it goes on")
+    code = str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+    if code not in _ANSWERS:
+        again = "the command can be given again: it goes on where it stopped"
+        return RemoteError(f"{location}: S3 failed: {error}", fix=again)
+    kind, what, why, fix = _ANSWERS[code]
+    names = {"bucket": location.bucket, "action": action, "resource": _resource(location, action)}
+    return kind(f"{location}: {what.format(**names)}", why=why.format(**names), fix=fix.format(**names))
 
 
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+_NO_OBJECT = (NotFoundError, "no such object", "", "")
+_DENIED = (
+    RemoteError,
+    "access denied",
+    "these credentials lack {action}",
+    'allow "{action}" on "{resource}", or use other credentials',
+)
+_INVALID = (RemoteError, "the AWS credentials are not valid", "they are wrong or have expired", "log in again")
+_ANSWERS: dict[str, tuple[type[NotFoundError | RemoteError], str, str, str]] = {
+    "NoSuchKey": _NO_OBJECT,
+    "NotFound": _NO_OBJECT,
+    "404": _NO_OBJECT,
+    "NoSuchBucket": (NotFoundError, "there is no bucket {bucket}", "", "check its name, or make it"),
+    "AccessDenied": _DENIED,
+    "AllAccessDisabled": _DENIED,
+    "403": _DENIED,
+    "InvalidAccessKeyId": _INVALID,
+    "SignatureDoesNotMatch": _INVALID,
+    "ExpiredToken": _INVALID,
+    "InvalidToken": _INVALID,
+    "RequestTimeTooSkewed": (
+        RemoteError,
+        "S3 refuses because of the time",
+        "this clock is wrong",
+        "set the clock",
+    ),
+}
 
 
 def _resource(location: Location, action: str) -> str:

@@ -1,4 +1,4 @@
-"""The file `info` of a precomputed volume, to and from a `VolumeSpec`. Every complaint names file, key and reason."""
+"""The file `info` of a precomputed volume, to and from a `VolumeSpec`. A complaint names file, key and reason."""
 
 from __future__ import annotations
 
@@ -15,8 +15,17 @@ from cloudreg_io.volumes.spec import COMPRESSIONS, LAYERS, Compression, Scale, S
 _SHARDED = "neuroglancer_uint64_sharded_v1"
 _HASHES = ("identity", "murmurhash3_x86_128")
 _ENCODINGS = (
-    "raw", "jpeg", "png", "jpegxl", "compressed_segmentation", "compresso", "crackle", "fpzip", "kempressed", "zfpc",
-)  # fmt: skip
+    "raw",
+    "jpeg",
+    "png",
+    "jpegxl",
+    "compressed_segmentation",
+    "compresso",
+    "crackle",
+    "fpzip",
+    "kempressed",
+    "zfpc",
+)
 
 
 def to_info(spec: VolumeSpec) -> dict[str, Any]:
@@ -143,7 +152,8 @@ class _Reader:
         ours = self.value.get("cloudreg")
         if ours is None:
             return "gzip"
-        return _Reader(self.name, "cloudreg.", ours)._one_of("compression", COMPRESSIONS)
+        name: Compression = _Reader(self.name, "cloudreg.", ours)._one_of("compression", COMPRESSIONS)
+        return name
 
     def _key(self) -> str:
         key = self._text("key")

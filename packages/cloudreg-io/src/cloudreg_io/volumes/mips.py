@@ -48,7 +48,7 @@ def mip_factors(
             if levels is None:
                 break
             raise InputError(
-                f"{levels} mips asked for, but a volume of {tuple(size)} voxels of {voxel_size} has {len(factors)}",
+                f"{levels} mips asked for; a volume of {tuple(size)} voxels of {voxel_size} has {len(factors)}",
                 fix=f"at most --mips {len(factors)}",
             )
         factors.append(following)

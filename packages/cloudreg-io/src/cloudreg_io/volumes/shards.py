@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -192,7 +192,7 @@ def _write(task: ShardTask, chunks: list[_Chunk]) -> int:
 
 
 def _write_shard(file: BinaryIO, sharding: Sharding, chunks: list[_Chunk]) -> None:
-    """Data, then the index of each minishard, then, in front, where those are. Offsets count from the front's end."""
+    """Data, then the index of each minishard, then, in front, where those are; offsets count from there on."""
     minishards = 1 << sharding.minishard_bits
     front = np.zeros((minishards, 2), "<u8")
     file.write(front.tobytes())

@@ -24,7 +24,8 @@ class SlabWriter:
         return writer.result()
 
     The bytes written depend neither on the heights of the bands nor on the strips. When the context ends well,
-    everything is on the disk; when it ends with an error, what is there is whole and the slab can be written again.
+    everything is on the disk; when it ends with an error, what is there is whole and the slab can be written
+    again.
 
     Parameters
     ----------

@@ -143,7 +143,7 @@ class VolumeSpec:
             )
 
     @classmethod
-    def plan(
+    def plan(  # noqa: PLR0913 -- each is a choice of the user, and all but three have a default
         cls,
         size: Sequence[int],
         voxel_size: VoxelSize | Sequence[float],

@@ -30,7 +30,7 @@ def make_from_volume(
 ) -> Truth:
     """Cut tiles out of volumes (one a channel) at whole voxels.
 
-    The tiles are as large as fits: they cover the volume but for a rim of up to 2 · jitter + 1 voxels and the
+    The tiles are as large as fits: they cover the volume but for a rim of up to 2 · jitter voxels (and what the division leaves) and the
     unscanned cells. By default every plane holds the volume's own values, so that for every covered voxel
     `fused[z, y, x] == volume[z + oz, y + oy, x + ox]` with (ox, oy, oz) = `truth.scene_offset`.
 
@@ -91,9 +91,8 @@ def inverted(volume: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 def _tile_edge(size: int, count: int, overlap: float, jitter: int, axis: str) -> int:
     """The largest tile for which `count` of them stay inside `size` voxels, whatever the jitter."""
-    # positions are rounded to whole voxels: one voxel on either side for that
-    edge = math.floor((size - 2 * jitter - 1) / ((count - 1) * (1 - overlap / 100) + 1))
-    if edge < 2 or (count > 1 and edge * overlap / 100 < 2 * jitter + 2):
+    edge = math.floor((size - 2 * jitter) / ((count - 1) * (1 - overlap / 100) + 1))
+    if edge < 1 or (count > 1 and edge * overlap / 100 < 2 * jitter + 2):
         raise InputError(
             f"{size} voxels along {axis} are too few for {count} tiles",
             why=f"they shall overlap by {overlap:g} % and be off by up to ± {jitter} voxels",

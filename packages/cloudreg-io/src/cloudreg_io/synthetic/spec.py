@@ -15,6 +15,7 @@ from cloudreg_io.tiles import Tile
 Cell = tuple[int, int]
 Vector3 = tuple[float, float, float]
 
+COMPRESSIONS = ("none", "zstd", "deflate", "lzw")
 # COLM: edge of a pixel in µm at 2048 pixels a line, by magnification of the objective
 PIXEL_UM = {4: 1.46, 10: 0.585, 25: 0.234}
 
@@ -132,6 +133,8 @@ class AcquisitionSpec:
             raise InputError(f"overlap {self.overlap} % or jitter {self.jitter} voxels out of range")
         if not 1 <= self.saturation <= 65535 or min(self.gain, self.read_noise, self.background) < 0:
             raise InputError("saturation lies in 1..65535; gain, read noise and background are not negative")
+        if self.compression not in COMPRESSIONS:
+            raise InputError(f"no compression {self.compression!r}", fix=f"one of {', '.join(COMPRESSIONS)}")
         cells = {*self.unscanned, *self.blank, *self.dark, *self.duplicate, *self.duplicate.values()}
         for row, column in cells:
             if not (0 <= row < self.rows and 0 <= column < self.columns):

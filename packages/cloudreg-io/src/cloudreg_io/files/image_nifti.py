@@ -1,0 +1,101 @@
+"""NIfTI as a 3-D image, through nibabel. Its array is [x, y, z]; ours is the transpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.files.image_header import ImageHeader, micrometres, three_axes, voxel_size_of
+from cloudreg_io.run.counters import count
+from cloudreg_io.space import VoxelSize
+
+_LARGEST_GZIP_RATIO = 1032
+_LARGEST_NIFTI1_AXIS = 32767
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Shape, dtype and spacing of a NIfTI file; no voxel is read.
+
+    Values that the header scales (slope, intercept) are floats; the dtype says so.
+
+    Raises
+    ------
+    InputError
+        No NIfTI, more than three axes, colours, or less data than the header claims.
+    """
+    image = _open(path)
+    x, y, z = three_axes(path, image.shape)
+    stored = image.get_data_dtype()
+    if stored.kind not in "iuf":
+        raise InputError(f"{path} holds values of type {stored}; one number a voxel is expected")
+    declared, size = x * y * z * stored.itemsize, path.stat().st_size
+    if declared > size * (_LARGEST_GZIP_RATIO if path.suffix == ".gz" else 1):
+        raise InputError(
+            f"{path} declares {declared} bytes of voxels in a file of {size}",
+            why="the copy was interrupted, or the header is damaged",
+            fix="copy the file again",
+        )
+    scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+    dtype = np.dtype(np.float64) if scaled else stored.newbyteorder("=")
+    zooms = [float(zoom) for zoom in image.header.get_zooms()]
+    voxel_size = None
+    if len(zooms) >= 3:
+        voxel_size = voxel_size_of(path, zooms[:3], micrometres(image.header.get_xyzt_units()[0]))
+    return ImageHeader(path, (z, y, x), dtype.name, voxel_size, _notes(image))
+
+
+def read(header: ImageHeader) -> NDArray[Any]:
+    """All voxels, [z, y, x] in native byte order."""
+    try:
+        array = np.asanyarray(_open(header.path).dataobj)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{header.path} is damaged: {error}", why="the copy was interrupted", fix="copy the file again"
+        ) from error
+    count(bytes_read=header.path.stat().st_size)
+    return np.ascontiguousarray(array.reshape(header.shape[::-1], order="F").T, dtype=header.dtype)
+
+
+def write(path: Path, array: NDArray[Any], voxel_size: VoxelSize) -> None:
+    """Write [z, y, x] to `path` (not atomic: the caller gives a temporary path).
+
+    The header is in millimetres, which is what most readers take for granted.
+    """
+    import nibabel
+
+    kind = nibabel.Nifti1Image if max(array.shape) <= _LARGEST_NIFTI1_AXIS else nibabel.Nifti2Image
+    affine = np.diag([*(edge / 1000 for edge in voxel_size), 1.0])
+    image = kind(array.T, affine, dtype=array.dtype)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
+    count(bytes_written=path.stat().st_size)
+
+
+def _open(path: Path) -> Any:
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    if not path.is_file():
+        raise NotFoundError(f"{path} not found")
+    try:
+        image = nibabel.load(path)
+    except (ImageFileError, HeaderDataError, OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is not a NIfTI file that can be read: {error}") from error
+    if not isinstance(image, nibabel.Nifti1Pair):
+        raise InputError(f"{path} is {type(image).__name__}, not NIfTI")
+    return image
+
+
+def _notes(image: Any) -> tuple[str, ...]:
+    affine = np.asarray(image.affine, dtype=float)
+    notes = []
+    if affine[:3, 3].any():
+        notes.append(f"origin {affine[:3, 3].tolist()}")
+    if np.any(affine[:3, :3] != np.diag(np.abs(np.diag(affine[:3, :3])))):
+        notes.append(f"directions {affine[:3, :3].tolist()}")
+    return tuple(notes)

@@ -13,6 +13,7 @@ from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.fields import Shading
 from cloudreg_io.space import Bounds
 from cloudreg_io.synthetic import AcquisitionSpec, Truth, make_acquisition, make_phantom
+from cloudreg_io.tiles.colm import open_colm
 
 SPEC = AcquisitionSpec(
     rows=2,
@@ -80,6 +81,26 @@ def test_magnification_below_ten_has_two_characters_before_the_x(tmp_path):
     made = make_acquisition(tmp_path / "a", SCENES[0], spec)
     text = (made.folder / "Experiment.ini").read_text()
     assert 'North = " 4x' in text
+
+
+def test_the_reader_reads_what_was_written(truth):
+    acquisition = open_colm(truth.folder)
+    grid = acquisition.grid
+    assert (grid.rows, grid.columns, grid.tile_size) == (2, 3, (128, 96, 10))
+    assert tuple(grid.voxel_size) == pytest.approx(tuple(SPEC.voxel_size))
+    assert acquisition.channels == truth.channels == ("CHN00", "CHN01")
+    assert not acquisition.warnings
+    assert not acquisition.problems
+    for tile, true in zip(grid.tiles, truth.tiles, strict=True):
+        assert (tile.name, tile.row, tile.column, tile.scanned) == (
+            true.name,
+            true.row,
+            true.column,
+            true.scanned,
+        )
+        assert tile.nominal == pytest.approx(true.nominal)
+    source = acquisition.source(1)
+    np.testing.assert_array_equal(source.read(grid.tile("LOC004"), slice(2, 5)), planes(truth, "LOC004", 1)[2:5])
 
 
 def test_files_are_those_of_the_scanned_cells(truth):
@@ -285,6 +306,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
         ({"dark": frozenset({(2, 0)})}, r"\(2, 0\)"),
         ({"duplicate": {(0, 0): (0, 2)}}, "copy"),
         ({"compression": "gzip"}, "gzip"),
+        ({"channel_shift": {2: (1.0, 0.0, 0.0)}}, "channel_shift"),
     ],
 )
 def test_bad_specifications_are_named(change, message):

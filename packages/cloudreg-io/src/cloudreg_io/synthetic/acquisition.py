@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,8 @@ from cloudreg_io.synthetic.truth import Truth
 from cloudreg_io.synthetic.vignetting import dust, flat_field
 from cloudreg_io.tiles import Tile
 
-# planes evaluated in one go: cells reach over several planes and cost a call for each go
-_SLAB = 16
+# planes and voxels evaluated in one go: cells reach over several planes and cost a call for each go
+_SLAB_PLANES, _SLAB_VOXELS = 16, 1 << 23
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +53,9 @@ class TilePainter:
         camera = self.cameras[channel]
         if cell in self.spec.dark:
             camera = replace(camera, signal=camera.signal * self.spec.dark_level)
-        for z in range(0, self.spec.planes, _SLAB):
-            depth = min(_SLAB, self.spec.planes - z)
+        slab = max(1, min(_SLAB_PLANES, _SLAB_VOXELS // math.prod(self.spec.tile_size)))
+        for z in range(0, self.spec.planes, slab):
+            depth = min(slab, self.spec.planes - z)
             light = self._light(channel, original, z, depth)
             for k in range(depth):
                 yield camera.expose(light[k], (self.spec.seed, 22, channel, *cell, z + k))

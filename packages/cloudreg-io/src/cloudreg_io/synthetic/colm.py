@@ -10,17 +10,35 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.synthetic.spec import AcquisitionSpec, channel_name
+from cloudreg_io.synthetic.spec import AcquisitionSpec
 from cloudreg_io.tiles import Tile
+from cloudreg_io.tiles.colm import (
+    CELLS_NAME,
+    CHANNELS,
+    COLUMNS,
+    INI_NAME,
+    OBJECTIVE,
+    OVERLAP_X,
+    OVERLAP_Y,
+    PLANE_NAME,
+    PLANES,
+    ROWS,
+    STACK_STEP,
+    TILE_ROOT,
+    X_RESOLUTION,
+    Y_RESOLUTION,
+    Key,
+)
 
 _COMPRESSION = {"none": None, "zstd": "zstd", "deflate": "zlib", "lzw": "lzw"}
 _ROWS_PER_STRIP = 64
@@ -62,72 +80,71 @@ class NewFolder:
 def write_tiles(root: Path, spec: AcquisitionSpec, painter: Painter, jobs: int = 1) -> None:
     """Write metadata and all planes of all scanned tiles below `root`, in `jobs` processes."""
     write_metadata(root, spec)
-    tasks = [
-        _Task(root, spec.compression, painter, c, t) for c in range(spec.channels) for t in spec.tiles if t.scanned
-    ]
+    work = [(channel, tile) for channel in range(spec.channels) for tile in spec.tiles if tile.scanned]
+    # one task a process: a painter with its cameras is large, and travels with each task
+    tasks = [_Task(root, spec, painter, tuple(work[first :: max(1, jobs)])) for first in range(max(1, jobs))]
     if jobs > 1:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            for _ in pool.map(_write_tile, tasks):
+            for _ in pool.map(_write_planes, tasks):
                 pass
     else:
-        for task in tasks:
-            _write_tile(task)
+        _write_planes(tasks[0])
 
 
 def write_metadata(root: Path, spec: AcquisitionSpec) -> None:
     """Write Experiment.ini and Scanned Cells.txt as the COLM software does (values quoted, mm and percent)."""
     x, y = spec.tile_size
-    sections: dict[str, dict[str, Any]] = {
-        "Experiment Settings": {
-            "Num in stack (Top Left Corner)": spec.planes,
-            "X Resolution": x,
-            "Y Resolution": y,
-            "Num Enabled Channels": spec.channels,
-        },
-        "Objectives": {"North": f"{spec.magnification:2d}x/0.60"},
-        "North Scan Region": {
-            "Num Horizontal": spec.columns,
-            "Num Vertical": spec.rows,
-            "Stack Step (mm)": f"{spec.z_step_um / 1000:.12g}",
-        },
-        "North Scan Region Stats": {
-            "Actual Horizontal Overlap (%)": f"{spec.overlap[0]:.12g}",
-            "Actual Vertical Overlap (%)": f"{spec.overlap[1]:.12g}",
-        },
+    values: dict[Key, object] = {
+        PLANES: spec.planes,
+        X_RESOLUTION: x,
+        Y_RESOLUTION: y,
+        CHANNELS: spec.channels,
+        OBJECTIVE: f"{spec.magnification:2d}x/0.60",  # two characters before the x, whatever the magnification
+        COLUMNS: spec.columns,
+        ROWS: spec.rows,
+        STACK_STEP: f"{spec.z_step_um / 1000:.12g}",
+        OVERLAP_X: f"{spec.overlap[0]:.12g}",
+        OVERLAP_Y: f"{spec.overlap[1]:.12g}",
     }
-    lines = []
-    for section, values in sections.items():
-        lines += [f"[{section}]", *(f'{key} = "{value}"' for key, value in values.items()), ""]
+    lines: list[str] = []
+    for section, keys in groupby(values, lambda key: key.section):
+        lines += [f"[{section}]", *(f'{key.name} = "{values[key]}"' for key in keys), ""]
     root.mkdir(parents=True, exist_ok=True)
-    (root / "Experiment.ini").write_text("\n".join(lines), encoding="utf-8")
+    (root / INI_NAME).write_text("\n".join(lines), encoding="utf-8")
     cells = np.ones((spec.rows, spec.columns), int)
     for row, column in spec.unscanned:
         cells[row, column] = 0
     text = "\n".join(",".join(str(cell) for cell in row) for row in cells)
-    (root / "Scanned Cells.txt").write_text(text + "\n", encoding="utf-8")
+    (root / CELLS_NAME).write_text(text + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
     root: Path
-    compression: str
+    spec: AcquisitionSpec
     painter: Painter
-    channel: int
-    tile: Tile
+    work: tuple[tuple[int, Tile], ...]
 
 
-def _write_tile(task: _Task) -> None:
-    folder = task.root / "VW0" / task.tile.name
-    folder.mkdir(parents=True, exist_ok=True)
-    for z, plane in enumerate(task.painter.planes(task.channel, task.tile)):
-        name = f"VW0_{task.tile.name}_CM0_{channel_name(task.channel)}_PLN{z:04d}.tif"
-        tifffile.imwrite(
-            folder / name,
-            plane,
-            compression=_COMPRESSION[task.compression],
-            predictor=True if task.compression != "none" else None,
-            rowsperstrip=_ROWS_PER_STRIP if task.compression != "none" else None,
-            photometric="minisblack",
-            metadata=None,
-            software=False,
-        )
+def _write_planes(task: _Task) -> None:
+    for channel, tile in task.work:
+        folder = task.root / TILE_ROOT / tile.name
+        folder.mkdir(parents=True, exist_ok=True)
+        location = tile.column + tile.row * task.spec.columns
+        for z, plane in enumerate(task.painter.planes(channel, tile)):
+            path = folder / PLANE_NAME.format(location=location, channel=channel, plane=z)
+            _write_plane(path, plane, task.spec.compression)
+
+
+def _write_plane(path: Path, plane: NDArray[np.uint16], compression: str) -> None:
+    plain = compression == "none"
+    tifffile.imwrite(
+        path,
+        plane,
+        compression=_COMPRESSION[compression],
+        predictor=None if plain else True,
+        rowsperstrip=None if plain else _ROWS_PER_STRIP,
+        photometric="minisblack",
+        metadata=None,
+        software=False,
+    )

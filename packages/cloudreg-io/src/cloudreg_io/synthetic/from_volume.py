@@ -30,7 +30,7 @@ def make_from_volume(
 ) -> Truth:
     """Cut tiles out of volumes (one a channel) at whole voxels.
 
-    The tiles are as large as fits: they cover the volume but for a rim of up to 2 · jitter voxels (and what the division leaves) and the
+    The tiles are as large as fits: they cover the volume but for a rim of up to 2 · jitter voxels and the
     unscanned cells. By default every plane holds the volume's own values, so that for every covered voxel
     `fused[z, y, x] == volume[z + oz, y + oy, x + ox]` with (ox, oy, oz) = `truth.scene_offset`.
 

@@ -10,7 +10,7 @@ import numpy as np
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Vector3i
 from cloudreg_io.space.grid import Vector3, vector3
-from cloudreg_io.synthetic.spec import AcquisitionSpec, channel_name
+from cloudreg_io.synthetic.spec import AcquisitionSpec
 from cloudreg_io.synthetic.truth import TruePair, TrueTile, Truth, rounded
 from cloudreg_io.tiles import Tile, TileGrid
 
@@ -47,8 +47,8 @@ def make_truth(
         folder=folder,
         voxel_size=spec.voxel_size,
         tile_size=size,
-        channels=tuple(channel_name(channel) for channel in range(spec.channels)),
-        channel_shift={channel_name(c): vector3(shift) for c, shift in sorted(spec.channel_shift.items())},
+        channels=spec.channel_names,
+        channel_shift={spec.channel_names[c]: vector3(shift) for c, shift in sorted(spec.channel_shift.items())},
         scene_offset=offset,
         tiles=tuple(_true_tile(tile, offset, spec, positions[tile.name], tissue) for tile in spec.tiles),
         pairs=tuple(_true_pair(a, b, axis, positions, size, tissue) for a, b, axis in grid.neighbours()),

@@ -11,13 +11,12 @@ import numpy as np
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles import Tile
+from cloudreg_io.tiles.colm import CHANNEL_NAME, LOCATION_NAME, PIXEL_SIZES, REFERENCE_PIXELS
 
 Cell = tuple[int, int]
 Vector3 = tuple[float, float, float]
 
 COMPRESSIONS = ("none", "zstd", "deflate", "lzw")
-# COLM: edge of a pixel in µm at 2048 pixels a line, by magnification of the objective
-PIXEL_UM = {4: 1.46, 10: 0.585, 25: 0.234}
 
 # Fields of `AcquisitionSpec` for planes that hold the scene's own values: no shading, no noise.
 PERFECT_OPTICS: dict[str, Any] = {
@@ -29,11 +28,6 @@ PERFECT_OPTICS: dict[str, Any] = {
     "gain": 0.0,
     "read_noise": 0.0,
 }
-
-
-def channel_name(channel: int) -> str:
-    """COLM's name of a channel: "CHN00", "CHN01" and so on."""
-    return f"CHN{channel:02d}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,14 +121,25 @@ class AcquisitionSpec:
     def __post_init__(self) -> None:
         if min(self.rows, self.columns, self.planes, self.channels, *self.tile_size) < 1:
             raise InputError("an acquisition has at least one row, column, plane, channel and pixel")
-        if self.magnification not in PIXEL_UM:
+        if self.magnification not in PIXEL_SIZES:
             raise InputError(f"COLM has no {self.magnification}x objective", fix="4, 10 or 25")
         if not all(0 <= percent < 100 for percent in self.overlap) or min(self.jitter) < 0:
             raise InputError(f"overlap {self.overlap} % or jitter {self.jitter} voxels out of range")
-        if not 1 <= self.saturation <= 65535 or min(self.gain, self.read_noise, self.background) < 0:
-            raise InputError("saturation lies in 1..65535; gain, read noise and background are not negative")
         if self.compression not in COMPRESSIONS:
             raise InputError(f"no compression {self.compression!r}", fix=f"one of {', '.join(COMPRESSIONS)}")
+        self._check_channels()
+        self._check_cells()
+
+    def _check_channels(self) -> None:
+        if not 1 <= self.saturation <= 65535 or min(self.gain, self.read_noise, self.background) < 0:
+            raise InputError("saturation lies in 1..65535; gain, read noise and background are not negative")
+        if not all(0 <= channel < self.channels for channel in self.channel_shift):
+            raise InputError(
+                f"channel_shift names channels {sorted(self.channel_shift)} of {self.channels}",
+                fix="channels count from 0",
+            )
+
+    def _check_cells(self) -> None:
         cells = {*self.unscanned, *self.blank, *self.dark, *self.duplicate, *self.duplicate.values()}
         for row, column in cells:
             if not (0 <= row < self.rows and 0 <= column < self.columns):
@@ -146,7 +151,7 @@ class AcquisitionSpec:
     @property
     def voxel_size(self) -> VoxelSize:
         """In µm, as a COLM reader computes it."""
-        pixel = PIXEL_UM[self.magnification] * 2048 / self.tile_size[0]
+        pixel = PIXEL_SIZES[self.magnification] * REFERENCE_PIXELS / self.tile_size[0]
         return VoxelSize(pixel, pixel, self.z_step_um)
 
     @property
@@ -167,7 +172,7 @@ class AcquisitionSpec:
         step_x, step_y = self.step
         return tuple(
             Tile(
-                f"LOC{column + row * self.columns:03d}",
+                LOCATION_NAME.format(location=column + row * self.columns),
                 row,
                 column,
                 (column * step_x, row * step_y, 0.0),
@@ -196,6 +201,11 @@ class AcquisitionSpec:
     def shift_of(self, channel: int) -> Vector3:
         """What `channel_shift` says of a channel; 0 for those it does not name."""
         return self.channel_shift.get(channel, (0.0, 0.0, 0.0))
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """CHN00, CHN01 and so on."""
+        return tuple(CHANNEL_NAME.format(channel=channel) for channel in range(self.channels))
 
     def signal_of(self, channel: int) -> float:
         """Counts of an average tissue in a channel."""

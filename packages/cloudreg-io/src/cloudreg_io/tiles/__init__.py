@@ -1,6 +1,19 @@
 """Acquisitions: grids of tiles as microscopes write them, their readers, and sources of planes."""
 
-from cloudreg_io.tiles.acquisition import Acquisition, Tile, TileGrid
-from cloudreg_io.tiles.source import TileSource
+from cloudreg_io.tiles.acquisition import Acquisition, PlaneFiles, Tile, TileGrid
+from cloudreg_io.tiles.fingerprint import fingerprint
+from cloudreg_io.tiles.open import open_acquisition
+from cloudreg_io.tiles.problem import Problem
+from cloudreg_io.tiles.source import FileTileSource, TileSource
 
-__all__ = ["Acquisition", "Tile", "TileGrid", "TileSource"]
+__all__ = [
+    "Acquisition",
+    "FileTileSource",
+    "PlaneFiles",
+    "Problem",
+    "Tile",
+    "TileGrid",
+    "TileSource",
+    "fingerprint",
+    "open_acquisition",
+]

@@ -8,13 +8,15 @@ disk lacks is *missing*, see `cloudreg_io.tiles.completeness`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from cloudreg_io.errors import NotFoundError
 from cloudreg_io.space import VoxelSize
+from cloudreg_io.tiles.problem import Problem
 
 if TYPE_CHECKING:
     from cloudreg_io.tiles.source import TileSource
@@ -36,6 +38,8 @@ class Tile:
         Where the stage believed voxel 0 to be, in voxels of the grid.
     scanned : bool
         Whether the microscope imaged this cell.
+    z_ranges : tuple of (first, end), optional
+        The planes that were imaged where the metadata says that only some were; None: all.
     """
 
     name: str
@@ -43,6 +47,13 @@ class Tile:
     column: int
     nominal: Vector3
     scanned: bool = True
+    z_ranges: tuple[tuple[int, int], ...] | None = None
+
+    def promises(self, z: int) -> bool:
+        """Whether the metadata says that plane z of this tile was imaged."""
+        if self.z_ranges is None:
+            return self.scanned
+        return self.scanned and any(first <= z < end for first, end in self.z_ranges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,31 @@ class TileGrid:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaneFiles(Sequence["Path | None"]):
+    """The files of one tile's planes in one channel, in order; None where there is none.
+
+    One folder and the names in it: a large acquisition has 10⁵ to 10⁶ planes, and as many `Path` objects would
+    take a gigabyte and travel to every worker.
+    """
+
+    folder: Path
+    names: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Path | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Path | None]: ...
+    def __getitem__(self, index: int | slice) -> Path | Sequence[Path | None] | None:
+        if isinstance(index, slice):
+            return PlaneFiles(self.folder, self.names[index])
+        name = self.names[index]
+        return None if name is None else self.folder / name
+
+
+@dataclass(frozen=True, slots=True)
 class Acquisition:
     """One raw data set on disk, as a reader found it.
 
@@ -115,6 +151,9 @@ class Acquisition:
         `files[channel][tile.name][z]` is the path of a plane, or None where no file was found.
     warnings : tuple of str
         What is odd but not wrong.
+    problems : tuple of Problem
+        What the listing of the folders showed to be wrong (duplicates, planes that nothing promises, folders of
+        unscanned cells); `cloudreg_io.tiles.completeness` adds what the files show.
     """
 
     root: Path
@@ -123,8 +162,9 @@ class Acquisition:
     grid: TileGrid
     channels: tuple[str, ...]
     dtype: str
-    files: dict[str, dict[str, tuple[Path | None, ...]]]
+    files: dict[str, dict[str, Sequence[Path | None]]]
     warnings: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     def channel(self, name: str | int) -> str:
         """The full name of a channel given by name or by number (position for names without a number).
@@ -156,8 +196,7 @@ def _numbered(channel: str) -> bool:
     return channel.startswith("CHN") and channel[3:].isdigit()
 
 
-def natural_key(text: str) -> Sequence[tuple[int, int | str]]:
-    """Sort key under which `img_2` comes before `img_10`."""
-    import re
-
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"([0-9]+)", text) if part]
+def natural_key(text: str) -> tuple[list[tuple[int, int | str]], str]:
+    """Sort key under which `img_2` comes before `img_10`, and no two names are equal."""
+    parts = [part for part in re.split(r"([0-9]+)", text) if part]
+    return [(0, int(part)) if part[0] in "0123456789" else (1, part) for part in parts], text

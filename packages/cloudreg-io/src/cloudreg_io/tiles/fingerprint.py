@@ -1,0 +1,40 @@
+"""The fingerprint of an acquisition: do two runs see the same input?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from cloudreg_io.tiles.acquisition import Acquisition
+
+
+def fingerprint(acquisition: Acquisition, channels: Sequence[str | int]) -> str:
+    """SHA-256 over the metadata and over name, size and modification time of every plane.
+
+    Contents are not read. It does not depend on where the acquisition lies, so a copy that keeps the times has the
+    same fingerprint.
+
+    Parameters
+    ----------
+    acquisition : Acquisition
+    channels : sequence of str or int
+        Whose planes are taken.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    names = [acquisition.channel(channel) for channel in channels]
+    metadata = [acquisition.reader, asdict(acquisition.grid), acquisition.dtype, names]
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in names:
+        for tile, planes in sorted(acquisition.files[name].items()):
+            for z, path in enumerate(planes):
+                if path is not None:
+                    status = path.stat()
+                    line = json.dumps([name, tile, z, path.name, status.st_size, status.st_mtime_ns])
+                    digest.update(line.encode())
+    return digest.hexdigest()

@@ -1,0 +1,90 @@
+"""Opening an acquisition: the reader is chosen by what is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.space import VoxelSize
+from cloudreg_io.tiles import colm, grid_list, terastitcher_xml
+from cloudreg_io.tiles.acquisition import Acquisition
+from cloudreg_io.tiles.signs import Signs
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    title: str
+    signs: Callable[[Path], Signs]
+    open: Callable[[Path, VoxelSize | None], Acquisition]
+
+
+# A folder may hold several kinds of description; the first that fits is taken.
+READERS: dict[str, _Reader] = {
+    colm.NAME: _Reader("COLM", colm.signs, colm.open_colm),
+    grid_list.NAME: _Reader("grid list", grid_list.signs, grid_list.open_grid_list),
+    terastitcher_xml.NAME: _Reader(
+        "TeraStitcher import", terastitcher_xml.signs, terastitcher_xml.open_terastitcher
+    ),
+}
+
+
+def open_acquisition(
+    path: Path | str, *, voxel_size: VoxelSize | None = None, reader: str | None = None
+) -> Acquisition:
+    """Open raw tiles, whatever describes them.
+
+    Parameters
+    ----------
+    path : Path
+        COLM: the folder that holds `VW0`, or `VW0`. Grid list: the TOML or CSV file or its folder. TeraStitcher:
+        the import XML or its folder.
+    voxel_size : VoxelSize, optional
+        Instead of what the metadata say.
+    reader : {"colm", "grid", "terastitcher"}, optional
+        Instead of choosing by what is there.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing is there, or nothing that a reader knows: names the signs looked for and what each format lacks.
+    InputError
+        What is there contradicts itself.
+    """
+    if str(path).startswith(("s3://", "http://", "https://", "gs://")):
+        raise InputError(
+            f"{path} is not a folder on this machine",
+            fix="copy the tiles here first: cloudreg download-tiles URL DIR --channel N",
+        )
+    place = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - links must stay as the user wrote them
+    if not os.path.lexists(place):
+        raise NotFoundError(f"{place} not found", fix="check the path")
+    if not place.exists():
+        raise InputError(f"{place} is a link that leads nowhere, or in a loop")
+    if reader is not None:
+        if reader not in READERS:
+            raise InputError(f"no reader {reader!r}", fix=f"readers are {', '.join(READERS)}")
+        return READERS[reader].open(place, voxel_size)
+    looks = {name: candidate.signs(place) for name, candidate in READERS.items()}
+    for name, look in looks.items():
+        if look.fit:
+            return READERS[name].open(place, voxel_size)
+    raise _unknown(place, looks)
+
+
+def _unknown(place: Path, looks: dict[str, Signs]) -> NotFoundError:
+    if place.is_dir() and not any(place.iterdir()):
+        why = "the folder is empty"
+    else:
+        lines = []
+        for name, look in looks.items():
+            found = f"found {', '.join(look.found)}; " if look.found else ""
+            lines.append(f"{READERS[name].title}: {found}lacks {'; '.join(look.lacking)}")
+        why = "\n       ".join(lines)
+    return NotFoundError(
+        f"no tiles found at {place}: it is no acquisition that CloudReg can read",
+        why=why,
+        fix="give the folder that holds VW0; or describe the tiles in a tiles.toml (README of cloudreg-io)",
+    )

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from cloudreg_io.run import count
 from cloudreg_io.space import Bounds, VoxelSize
 from cloudreg_io.tiles import Tile, TileGrid
 from cloudreg_stitch.bands import Scene, fuse_window
@@ -37,6 +38,7 @@ class ArraySource:
         return mask
 
     def read(self, tile, z, out=None):
+        count(planes_decoded=z.stop - z.start)
         self.reads += [(tile.name, k) for k in range(z.start, z.stop)]
         planes = self.arrays[tile.name][z]
         if out is None:

@@ -61,7 +61,7 @@ MemoryOption = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="Memory of all processes together, such as 4GB; under mpirun of each rank. Default: half of all there is.",
+        help="Memory of all processes together, such as 4GB; under mpirun of each rank. Default: half of it.",
     ),
 ]
 

@@ -61,13 +61,15 @@ class Seam:
 
 
 def seams_of(layout: Layout, grid: TileGrid) -> tuple[Seam, ...]:
-    """All pairs of tiles side by side, with their overlap inside the volume."""
+    """All pairs of tiles side by side, with their overlap, unless that lies outside of the volume."""
     by_name = {tile.tile.name: tile for tile in layout.footprints}
     found = []
     for first, second, axis in grid.neighbours():
         a, b = by_name[first.name], by_name[second.name]
-        overlap = a.home.intersection(b.home).intersection(layout.volume)
-        found.append(Seam(a.index, b.index, "x" if axis == "x" else "y", overlap))
+        shared = a.home.intersection(b.home)
+        overlap = shared.intersection(layout.volume)
+        if shared.is_empty or not overlap.is_empty:
+            found.append(Seam(a.index, b.index, "x" if axis == "x" else "y", overlap))
     return tuple(found)
 
 

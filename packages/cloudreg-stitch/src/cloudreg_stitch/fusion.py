@@ -1,0 +1,293 @@
+"""Fusion: the tiles of a channel, blended into one volume with all its mips.
+
+Units are slabs of z one chunk deep (or strips of them, see `cloudreg_stitch.plan`); each reads its planes,
+adds them up in bands (`cloudreg_stitch.bands`) and hands finished rows to the writer of the volume. Mip 0 is
+written once and never read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.files.atomic import write_json
+from cloudreg_io.files.location import Location
+from cloudreg_io.run import Run, Shared, Unit, digest
+from cloudreg_io.run.executor import mpi_size
+from cloudreg_io.space import Bounds, VoxelSize
+from cloudreg_io.tiles import TileSource
+from cloudreg_io.volumes.build import finish_volume
+from cloudreg_io.volumes.info import to_info
+from cloudreg_io.volumes.slabs import SlabWriter
+from cloudreg_io.volumes.spec import CHUNK, SMALLEST, Compression, VolumeSpec
+from cloudreg_io.volumes.volume import create_volume
+from cloudreg_stitch import coverage, seams
+from cloudreg_stitch.bands import Counts, Scene, fuse_window, release
+from cloudreg_stitch.blend import Blend
+from cloudreg_stitch.layout import Interpolation, Layout
+from cloudreg_stitch.placement import Placement
+from cloudreg_stitch.plan import FusionPlan, plan_fusion
+
+STAGE = "fuse"
+_DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class FuseOptions:
+    """What the user decides about fusion.
+
+    Attributes
+    ----------
+    interpolation : "linear" or "nearest"
+        "linear" between voxels where a tile lies at a fraction of a voxel; "nearest" leaves counts untouched.
+    blend : "cosine" or "none"
+    bounds : Bounds, optional
+        The part of the mosaic that becomes the volume.
+    mips, smallest, compression, sharded, chunk
+        As for `VolumeSpec.plan`.
+    voxel_size : VoxelSize, optional
+        In place of the acquisition's.
+    missing : "error" or "fill"
+        What to do when planes are missing that the metadata promises.
+    memory : int, optional
+        Bytes for all processes together, under MPI for each rank; None for no limit.
+    destination : str, optional
+        Folder or s3:// address that takes the channels' volumes, by default OUT.
+    identity : mapping
+        What the source's planes depend on (fingerprint of the files, digests of corrections), for the journal.
+    """
+
+    interpolation: Interpolation = "linear"
+    blend: Blend = "cosine"
+    bounds: Bounds | None = None
+    mips: int | None = None
+    smallest: int = SMALLEST
+    compression: Compression = "gzip"
+    sharded: bool | None = None
+    chunk: tuple[int, int, int] = CHUNK
+    voxel_size: VoxelSize | None = None
+    missing: str = "error"
+    memory: int | None = None
+    destination: str | None = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FusionReport:
+    """What fusion made, in short; all of it is in `qc`.
+
+    Attributes
+    ----------
+    channel : str
+    url : str
+        Of the volume.
+    size : (x, y, z) int
+    voxel_size : VoxelSize
+    uncovered : int
+        Output voxels that no tile covers; they are 0.
+    coverage : mapping
+        Source voxels: "input", "alone", "blended", "dropped", "cropped".
+    seams : mapping
+        Median and worst figures over all seams, see `cloudreg_stitch.seams`.
+    decodes : float
+        How often a plane was read by plan.
+    qc : Path
+        `OUT/qc/fusion.<channel>.json`.
+    """
+
+    channel: str
+    url: str
+    size: tuple[int, int, int]
+    voxel_size: VoxelSize
+    uncovered: int
+    coverage: dict[str, int]
+    seams: dict[str, Any]
+    decodes: float
+    qc: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    scene: Scene
+    url: str
+    spec: VolumeSpec
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    job: Shared[_Job]
+    window: Bounds
+
+
+def fuse(run: Run, source: TileSource, placement: Placement, options: FuseOptions | None = None) -> FusionReport:
+    """Fuse one channel into `OUT/<channel>`.
+
+    Parameters
+    ----------
+    run : Run
+    source : TileSource
+    placement : Placement
+    options : FuseOptions
+
+    Returns
+    -------
+    FusionReport
+
+    Raises
+    ------
+    InputError
+        The placement is of another acquisition, a plane is missing, or the channel was fused here with other
+        options.
+    ToolError
+        There is too little memory.
+    """
+    options = options or FuseOptions()
+    layout, spec = lay_out(source, placement, options)
+    scene = Scene(source, layout, seams.seams_of(layout, source.grid), options.blend, spec.chunk[1])
+    url = str(Location.parse(options.destination or str(run.out)) / source.channel)
+    keyed = _identity(placement, spec, layout, options)
+    folder = run.scratch / STAGE / source.channel
+    plan = _plan(run, layout, spec, folder / "plan.json", keyed, options)
+    scratch = folder / f"{digest(keyed)} {plan.strips}"
+    job = run.share(f"{STAGE} {source.channel}", _Job(scene, url, spec, scratch))
+    units = [Unit(_key(window, plan), _Task(job, window)) for window in plan.windows]
+    outputs = [f"qc/fusion.{source.channel}.json"] + ([] if options.destination else [source.channel])
+    results = run.stage(STAGE, fuse_unit, units, channel=source.channel, options=keyed, outputs=outputs)
+    release()
+    finish_volume(run, create_volume(url, spec), scratch, channel=source.channel, options=keyed)
+    counts = Counts.zeros(scene)
+    for result in results.values():
+        counts.add_json(result)
+    return _report(run, scene, url, spec, counts, plan, options)
+
+
+def lay_out(source: TileSource, placement: Placement, options: FuseOptions) -> tuple[Layout, VolumeSpec]:
+    """Where the tiles go and what volume they make; for plans and for fusion itself."""
+    if source.dtype.name not in _DTYPES:
+        raise InputError(
+            f"channel {source.channel} is {source.dtype.name}; fusion takes {', '.join(_DTYPES)}",
+            why="sums are float32, which does not hold larger integers exactly",
+            fix="convert the planes",
+        )
+    if options.missing == "error":
+        _require_complete(source)
+    layout = Layout.of(source, placement, interpolation=options.interpolation, bounds=options.bounds)
+    spec = VolumeSpec.plan(
+        layout.size,
+        options.voxel_size or placement.voxel_size,
+        source.dtype,
+        mips=options.mips,
+        smallest=options.smallest,
+        chunk=options.chunk,
+        compression=options.compression,
+        sharded=options.sharded,
+    )
+    return layout, spec
+
+
+def fuse_unit(task: _Task) -> dict[str, Any]:
+    """Fuse one slab or strip and write it."""
+    job, window = task.job.get(), task.window
+    volume = create_volume(job.url, job.spec)
+    z, x = (window.lower[2], window.upper[2]), (window.lower[0], window.upper[0])
+    with SlabWriter(volume, job.scratch, z, x) as writer:
+        counts = fuse_window(job.scene, window, writer.write)
+    return counts.to_json()
+
+
+def _require_complete(source: TileSource) -> None:
+    for tile in source.grid.scanned:
+        missing = [int(k) for k in np.flatnonzero(~source.present(tile)) if tile.promises(int(k))]
+        if missing:
+            raise NotFoundError(
+                f"tile {tile.name}, channel {source.channel}: {len(missing)} plane(s) missing, first {missing[0]}",
+                why="the copy or the recording is incomplete",
+                fix="copy it again, or leave these planes out with --missing fill",
+            )
+
+
+def _identity(placement: Placement, spec: VolumeSpec, layout: Layout, options: FuseOptions) -> dict[str, Any]:
+    """Everything that determines the bytes of the volume."""
+    absent = {tile.tile.name: np.flatnonzero(~tile.present).tolist() for tile in layout.footprints}
+    return {
+        "placement": digest(placement.to_json()),
+        "volume": to_info(spec),
+        "compression": spec.compression,
+        "interpolation": options.interpolation,
+        "blend": options.blend,
+        "bounds": [list(options.bounds.lower), list(options.bounds.upper)] if options.bounds else None,
+        "absent": digest(absent),
+        "destination": options.destination,
+        **options.identity,
+    }
+
+
+def _plan(
+    run: Run, layout: Layout, spec: VolumeSpec, path: Path, keyed: Mapping[str, Any], options: FuseOptions
+) -> FusionPlan:
+    """Plan; keep to the strips of an earlier attempt where memory allows, so that its work is not done again."""
+    identity, earlier = digest(keyed), 1
+    if path.exists():
+        known = json.loads(path.read_text())
+        earlier = known["strips"] if known["identity"] == identity else 1
+    done = run.finished(STAGE, path.parent.name)
+    plan = plan_fusion(
+        layout,
+        spec,
+        memory=None if done else options.memory,
+        workers=run.jobs if mpi_size() == 1 else 1,
+        inline=run.jobs == 1 or mpi_size() > 1,
+        at_least=earlier,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"identity": identity, "strips": plan.strips})
+    return plan
+
+
+def _key(window: Bounds, plan: FusionPlan) -> str:
+    (x0, _, z0), (x1, _, z1) = window.lower, window.upper
+    return f"z{z0}-{z1} x{x0}-{x1} of {plan.strips}"
+
+
+def _report(
+    run: Run, scene: Scene, url: str, spec: VolumeSpec, counts: Counts, plan: FusionPlan, options: FuseOptions
+) -> FusionReport:
+    layout, names = scene.layout, [tile.tile.name for tile in scene.layout.footprints]
+    tiles = coverage.report(layout, counts.tiles)
+    totals = {key: sum(row[key] for row in tiles) for key in ("input", *coverage.COUNTS, "cropped")}
+    pairs = [
+        {"a": names[seam.a], "b": names[seam.b], "axis": seam.axis} | seams.report(row, seam)
+        for row, seam in zip(counts.seams, scene.seams, strict=True)
+    ]
+    summary = seams.summary(pairs)
+    channel = scene.source.channel
+    if summary["without_overlap"]:
+        run.warn(f"{channel}: {summary['without_overlap']} pair(s) of neighbouring tiles do not overlap")
+    if totals["cropped"] and options.bounds is None:
+        run.warn(f"{channel}: {totals['cropped']} voxels lie outside the volume, moved there by the channel shift")
+    path = run.out / "qc" / f"fusion.{channel}.json"
+    content = {
+        "channel": channel,
+        "size": list(spec.size),
+        "voxel_size_um": list(spec.voxel_size),
+        "interpolation": options.interpolation,
+        "blend": options.blend,
+        "voxels": layout.volume.voxels,
+        "uncovered": counts.uncovered,
+        "coverage": totals,
+        "seams": summary,
+        "tiles": tiles,
+        "pairs": pairs,
+    }
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, content)
+    return FusionReport(
+        channel, url, spec.size, spec.voxel_size, counts.uncovered, totals, summary, plan.decodes, path
+    )

@@ -72,6 +72,9 @@ def test_command(tmp_path, write_volume, ramp):
         ("labels", "segmentation", "precomputed://s3://bucket/my run/registration/labels"),
     ]
 
+    as_json = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
+    assert json.loads(as_json.stdout) == {"link": done.stdout.strip(), "state": state}
+
 
 def test_command_refuses_local_data(tmp_path, write_volume, ramp):
     write_volume(tmp_path / "CHN00", ramp, (2, 2, 4))

@@ -21,7 +21,9 @@ def test_units_centre_and_scale():
     state = viewer_state([layer()])
     assert state["dimensions"] == {"x": [2e-6, "m"], "y": [2e-6, "m"], "z": [5e-6, "m"]}
     assert state["position"] == [50.5, 30.5, 10.5]
-    assert state["crossSectionScale"] == 100 / 400  # the widest side, in smallest voxel edges, over 400 pixels
+    assert (
+        state["crossSectionScale"] == 100 / 340
+    )  # the widest side, in smallest voxel edges, over a panel of 340 pixels
     assert state["layout"] == "4panel"
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Look at the volumes of a run.", no_args_is_help=True)
+from cloudreg_io.console import DebugFlag, JsonFlag, version_option
+
+app = typer.Typer(help="Look at the volumes of a run.", no_args_is_help=True, add_completion=False)
+app.callback()(version_option)
 
 Out = Annotated[str, typer.Argument(metavar="OUT", help="A run's folder, or one precomputed folder.")]
 
@@ -17,6 +21,7 @@ def serve(
     out: Out,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the link in the browser.")] = True,
+    debug: DebugFlag = False,
 ) -> None:
     """Show OUT in Neuroglancer, served from this machine to this machine only, until Ctrl-C.
 
@@ -42,6 +47,8 @@ def link(
         str, typer.Option(help="Address of the copy of OUT that the browser reads; default OUT.")
     ] = "",
     state: Annotated[Path | None, typer.Option(help="Write the state to this JSON file as well.")] = None,
+    as_json: JsonFlag = False,
+    debug: DebugFlag = False,
 ) -> None:
     """Print a link that opens OUT in the Neuroglancer at an address that you give.
 
@@ -52,19 +59,23 @@ def link(
     from cloudreg_viz.link import link as make_link
     from cloudreg_viz.outputs import find_outputs, state_of
 
-    address = check_data_address(data or out)
-    shown = state_of(find_outputs(out), address)
+    source = check_data_address(data or out)
+    shown = state_of(find_outputs(out), source)
     if state is not None:
         write_json(state, shown)
-    typer.echo(make_link(shown, viewer))
+    address = make_link(shown, viewer)
+    typer.echo(json.dumps({"link": address, "state": shown}) if as_json else address)
 
 
 @app.command()
 def picture(
-    out: Out, file: Annotated[Path, typer.Argument(metavar="FILE.png", help="The picture to write.")]
+    out: Out,
+    file: Annotated[Path, typer.Argument(metavar="FILE.png", help="The picture to write.")],
+    width: Annotated[int, typer.Option(min=200, max=10000, help="Of the picture, in pixels.")] = 1200,
+    debug: DebugFlag = False,
 ) -> None:
-    """Draw three planes of every volume of OUT, with a scale bar, and where the tiles were placed."""
+    """Draw three planes of every volume of OUT, with a scale bar, where the tiles were placed, and the shading."""
     from cloudreg_viz.picture import draw
 
-    draw(out, file)
+    draw(out, file, width=width)
     typer.echo(str(file))

@@ -19,7 +19,7 @@ State = dict[str, Any]
 LAYOUTS = ("4panel", "xy", "xz", "yz", "3d", "xy-3d", "xz-3d", "yz-3d")
 
 # A panel of a 4panel layout in a common window: the whole volume is to fit in it at the start.
-_PANEL_PIXELS = 400
+_PANEL_PIXELS = 340
 
 
 def viewer_state(

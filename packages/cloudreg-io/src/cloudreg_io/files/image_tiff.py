@@ -42,7 +42,7 @@ def read_header(path: Path) -> ImageHeader:
         planes = [axis for axis, n in sizes.items() if axis not in "YX" and n > 1]
         if len(planes) > 1 or (planes and planes[0] not in _PLANE_AXES):
             raise InputError(
-                f"{path} has the axes {series.axes} of sizes {list(series.shape)}; one stack [z, y, x] is expected",
+                f"{path} has axes {series.axes} of sizes {list(series.shape)}; one stack [z, y, x] is expected",
                 why="it holds several channels, times or colours",
                 fix="save one channel to a file of its own",
             )

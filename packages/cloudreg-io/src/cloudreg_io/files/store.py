@@ -19,6 +19,7 @@ from cloudreg_io.files.atomic import is_temporary, write_bytes
 from cloudreg_io.files.location import Location
 
 _ATTEMPTS = 8
+_LISTED_AT_ONCE = 1000  # the most that S3 gives
 
 
 def put(
@@ -102,7 +103,10 @@ def list_keys(location: Location) -> Iterator[str]:
         return
     prefix = f"{location.key}/" if location.key else ""
     with _speaking_of(location, "s3:ListBucket"):
-        for page in client().get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=prefix):
+        pages = client().get_paginator("list_objects_v2")
+        for page in pages.paginate(
+            Bucket=location.bucket, Prefix=prefix, PaginationConfig={"PageSize": _LISTED_AT_ONCE}
+        ):
             yield from (entry["Key"].removeprefix(prefix) for entry in page.get("Contents", ()))
 
 

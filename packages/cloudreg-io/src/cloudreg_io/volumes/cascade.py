@@ -50,13 +50,13 @@ def require_writable(spec: VolumeSpec) -> None:
     for finer, coarser, scale in zip(spec.mips, spec.mips[1:], spec.scales, strict=False):
         if scale.chunk[2] % (coarser[2] // finer[2]):
             raise InputError(
-                f"chunks {scale.chunk[2]} deep are not written: mip factor {coarser} would need parts of two slabs",
+                f"chunks {scale.chunk[2]} deep are not written: mip factor {coarser} needs parts of two slabs",
                 fix="choose an even chunk depth",
             )
     for mip, (factor, scale) in enumerate(zip(spec.mips, spec.scales, strict=True)):
         if scale.size != scaled_size(spec.size, factor) or scale.encoding != "raw" or any(scale.offset):
             raise InputError(
-                f"mip {mip} ({scale.key}) has a size, an offset or an encoding ({scale.encoding}) that is not written",
+                f"mip {mip} ({scale.key}) has a size, offset or encoding ({scale.encoding}) that is not written",
                 why="the volume was made by another program",
                 fix="write to a new volume",
             )
@@ -125,7 +125,7 @@ class Cascade:
         self._sums = _sums_writer(spec, self._pooling, scratch, self._levels[-1])
 
     def write(self, carried: NDArray[Any]) -> None:
-        """Take the next rows [z, y, x] of the group's first mip: voxels of mip 0, sums or labels of a later one."""
+        """Take the next rows [z, y, x] of the group's first mip: voxels of mip 0, sums or labels of a later."""
         for block in self._rows.add(carried):
             self._pass_down(0, block)
 

@@ -23,7 +23,7 @@ def mip_factors(
 
     From one level to the next the shortest edges of the voxel are doubled, as many as leave it nearest to a cube
     (all three, when that is as good). So no level is less isotropic than the one before, and edges end within a
-    factor √2 of each other. An axis that is down to one voxel is left alone.
+    factor √2 of each other (∛4 when all three differ). An axis that is down to one voxel is left alone.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def _next(size: Sequence[int], voxel_size: VoxelSize, factor: Vector3i) -> Vecto
     for count in range(1, len(free) + 1):
         doubled = [edges[axis] * (2 if i < count else 1) for i, axis in enumerate(free)]
         anisotropy = max(doubled) / min(doubled)
-        if max(doubled) <= _LARGEST_VOXEL_UM and (best is None or anisotropy <= best[0] * (1 + _ROUNDING)):
+        if best is None or anisotropy <= best[0] * (1 + _ROUNDING):
             best = (anisotropy, free[:count])
-    if best is None:
+    if best is None or max(2 * edges[axis] for axis in best[1]) > _LARGEST_VOXEL_UM:
         return None
     return vector3i([f * 2 if axis in best[1] else f for axis, f in enumerate(factor)])

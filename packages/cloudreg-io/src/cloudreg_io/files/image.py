@@ -92,10 +92,8 @@ def read_voxels(header: ImageHeader) -> NDArray[Any]:
     """All voxels [z, y, x] of a file whose header has been read."""
     suffix = suffix_of(header.path)
     if suffix.startswith(".tif"):
-        from cloudreg_io.files.image_tiff import read_planes
-
-        return read_planes(header, slice(None))
-    if suffix == ".nrrd":
+        from cloudreg_io.files.image_tiff import read
+    elif suffix == ".nrrd":
         from cloudreg_io.files.image_nrrd import read
     else:
         from cloudreg_io.files.image_nifti import read

@@ -51,34 +51,44 @@ def read_header(path: Path) -> ImageHeader:
         return ImageHeader(path, (z, *first.shape), first.dtype, _voxel_size(path, file))
 
 
-def read_planes(header: ImageHeader, z: slice) -> NDArray[Any]:
-    """Planes z of a stack as [z, y, x], decoded one by one.
+def planes(header: ImageHeader, begin: int = 0, end: int | None = None) -> Iterator[NDArray[Any]]:
+    """Give the planes [y, x] of a stack from z = `begin` to `end`, decoded one by one.
 
     Raises
     ------
     InputError
         Naming the page that is damaged.
     """
-    begin, end, _ = z.indices(header.shape[0])
-    stack = np.empty((max(0, end - begin), *header.shape[1:]), header.dtype)
     with _opened(header.path) as file:
         series = file.series[0]
-        if (offset := series.dataoffset) is not None:
-            _read_block(file, series, offset + begin * stack[:1].nbytes, stack)
-        else:
-            for index, plane in zip(range(begin, end), stack, strict=True):
+        offset = series.dataoffset
+        for index in range(begin, header.shape[0] if end is None else end):
+            plane = np.empty(header.shape[1:], header.dtype)
+            if offset is None:
                 _read_page(header.path, series, index, plane)
-    count(planes_decoded=len(stack))
+            else:
+                _read_block(header.path, file, series, offset + index * plane.nbytes, plane)
+            count(planes_decoded=1)
+            yield plane
+
+
+def read(header: ImageHeader) -> NDArray[Any]:
+    """All voxels, [z, y, x] in native byte order."""
+    stack = np.empty(header.shape, header.dtype)
+    for place, plane in zip(stack, planes(header), strict=True):
+        place[:] = plane
     return stack
 
 
 def _read_block(
-    file: tifffile.TiffFile, series: tifffile.TiffPageSeries, offset: int, stack: NDArray[Any]
+    path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries, offset: int, plane: NDArray[Any]
 ) -> None:
-    stored = np.dtype(file.byteorder + series.dtype.char)
-    values = file.filehandle.memmap_array(stored, stack.shape, offset)
-    stack[:] = values
-    count(bytes_read=stack.nbytes)
+    file.filehandle.seek(offset)
+    data = file.filehandle.read(plane.nbytes)
+    if len(data) != plane.nbytes:
+        raise damaged(path, f"it ends before byte {offset + plane.nbytes}", "truncated")
+    plane[:] = np.frombuffer(data, np.dtype(file.byteorder + series.dtype.char)).reshape(plane.shape)
+    count(bytes_read=len(data))
 
 
 def _read_page(path: Path, series: tifffile.TiffPageSeries, index: int, plane: NDArray[Any]) -> None:

@@ -107,7 +107,7 @@ class SlabTask:
     """A slab to be ingested. `memory` is what one worker may hold."""
 
     volume: Volume
-    stack: Shared[Stack]
+    stack: Shared[PlaneStack | FileStack]
     conversion: Conversion
     scratch: Path
     z: tuple[int, int]
@@ -155,12 +155,7 @@ def ingest(
         "missing": options.missing,
         "nan_to": options.nan_to,
     }
-    order, filled = "", ()
-    if isinstance(source, PlaneStack):
-        order, filled = str(source.series), source.series.filled
-        _logger.info("%s: %s", stack, order)
-    if filled:
-        run.warn(f"{stack}: {len(filled)} missing planes filled with zeros: numbers {', '.join(map(str, filled))}")
+    order, filled = _announce(run, source)
     volume = Volume(str(location), spec)
     run.stage(
         "create",
@@ -185,7 +180,10 @@ def ingest(
 def ingest_slab(task: SlabTask) -> dict[str, int]:
     """Write one slab of mip 0 and what it completes of the coarser mips."""
     stack, (begin, end) = task.stack.get(), task.z
-    planes = (task.conversion.apply(stack.read(z), stack.name(z)) for z in range(begin, end))
+    planes = (
+        task.conversion.apply(plane, stack.name(z))
+        for z, plane in zip(range(begin, end), stack.planes(begin, end), strict=True)
+    )
     width, height, _ = task.volume.size()
     rows = task.volume.spec.chunk[1]
     needed = (end - begin) * height * width * task.volume.dtype.itemsize
@@ -229,6 +227,18 @@ def _bands_of_file(
             if file.readinto(part.reshape(-1).view(np.uint8).data) != part.nbytes:
                 raise ToolError("a slab in scratch was cut off", why="the disk is full, or somebody removed it")
         yield band
+
+
+def _announce(run: Run, source: PlaneStack | FileStack) -> tuple[str, tuple[int, ...]]:
+    """Say in which order planes are taken and which are missing."""
+    if isinstance(source, FileStack):
+        return "", ()
+    series = source.series
+    _logger.info("%s: %s", series.folder, series)
+    if series.filled:
+        numbers = ", ".join(map(str, series.filled))
+        run.warn(f"{series.folder}: {len(series.filled)} missing planes filled with zeros: numbers {numbers}")
+    return str(series), series.filled
 
 
 def _create(volume: Volume) -> None:

@@ -6,6 +6,7 @@ as one (NRRD, NIfTI) cannot be read in parts; it is unpacked to scratch once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError, NotFoundError
-from cloudreg_io.files import image, tiff
+from cloudreg_io.files import image, image_tiff, tiff
 from cloudreg_io.run import digest
 from cloudreg_io.space import Vector3i, VoxelSize
 from cloudreg_io.volumes.series import Missing, Series, find_series
@@ -43,8 +44,8 @@ class Stack(Protocol):
         """Changes when the files do."""
         ...
 
-    def read(self, z: int) -> NDArray[Any]:
-        """One plane [y, x]."""
+    def planes(self, begin: int, end: int) -> Iterator[NDArray[Any]]:
+        """The planes [y, x] from z = begin to end."""
         ...
 
     def name(self, z: int) -> str:
@@ -80,12 +81,13 @@ class PlaneStack:
         """Of names, sizes and times."""
         return _fingerprint([path for path in self.series.files if path is not None])
 
-    def read(self, z: int) -> NDArray[Any]:
-        """One plane [y, x]; zeros where it is missing."""
-        path = self.series.files[z]
-        if path is None:
-            return np.zeros(self.header.shape, self.header.dtype)
-        return tiff.read_plane(path, expect=self.header)
+    def planes(self, begin: int, end: int) -> Iterator[NDArray[Any]]:
+        """The planes [y, x] from z = begin to end; zeros where one is missing."""
+        for path in self.series.files[begin:end]:
+            if path is None:
+                yield np.zeros(self.header.shape, self.header.dtype)
+            else:
+                yield tiff.read_plane(path, expect=self.header)
 
     def name(self, z: int) -> str:
         """Name of the file."""
@@ -136,11 +138,13 @@ class FileStack:
         """The stack as it is read after `unpack(path)`."""
         return replace(self, unpacked=path)
 
-    def read(self, z: int) -> NDArray[Any]:
-        """One plane [y, x]."""
-        if self.unpacked is not None:
-            return np.array(np.load(self.unpacked, mmap_mode="r")[z])
-        return image.read_planes(self.header, slice(z, z + 1))[0]
+    def planes(self, begin: int, end: int) -> Iterator[NDArray[Any]]:
+        """The planes [y, x] from z = begin to end."""
+        if self.unpacked is None:
+            yield from image_tiff.planes(self.header, begin, end)
+        else:
+            for plane in np.load(self.unpacked, mmap_mode="r")[begin:end]:
+                yield np.array(plane)
 
     def name(self, z: int) -> str:
         """Name of the file, and the plane in it."""

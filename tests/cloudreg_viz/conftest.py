@@ -1,4 +1,4 @@
-"""Volumes written by other programs (cloud-volume, tensorstore), and the viewer as a user starts it."""
+"""Volumes written by cloud-volume, by tensorstore and by CloudReg, and the viewer as a user starts it."""
 
 from __future__ import annotations
 
@@ -66,12 +66,40 @@ def _tensorstore_sharded(path, array, voxel_um, *, chunk=(64, 64, 32)):
     store[...] = array.T[..., None]
 
 
+def _cloudreg(path, array, voxel_um, *, chunk=(64, 64, 32), compress="gzip", sharded=False):
+    """As `cloudreg stitch` writes it."""
+    from cloudreg_io.run import open_run
+    from cloudreg_io.volumes import VolumeSpec, create_volume
+    from cloudreg_io.volumes.build import finish_volume
+    from cloudreg_io.volumes.slabs import SlabWriter
+
+    spec = VolumeSpec.plan(
+        array.shape[::-1],
+        voxel_um,
+        array.dtype,
+        chunk=chunk,
+        smallest=16,
+        compression=compress,
+        sharded=sharded,
+    )
+    volume = create_volume(path, spec)
+    with open_run(path.parent, command="write") as run:
+        scratch = run.scratch / path.name
+        for low, high in volume.slabs():
+            with SlabWriter(volume, scratch, (low, high)) as slab:
+                slab.write(array[low:high])
+        finish_volume(run, volume, scratch, channel=path.name)
+
+
+_WRITERS = {"cloud-volume": _cloud_volume, "tensorstore, sharded": _tensorstore_sharded, "cloudreg": _cloudreg}
+
+
 @pytest.fixture(scope="session")
 def write_volume():
-    """write_volume(path, array [z, y, x], voxel size µm, sharded=False, layer=, compress=, chunk=, mips=)."""
+    """write_volume(path, array [z, y, x], voxel size µm, by="cloud-volume", chunk=, and options of the writer)."""
 
-    def write(path, array, voxel_um, *, sharded=False, **options):
-        (_tensorstore_sharded if sharded else _cloud_volume)(path, array, voxel_um, **options)
+    def write(path, array, voxel_um, *, by="cloud-volume", **options):
+        _WRITERS[by](path, array, voxel_um, **options)
         return path
 
     return write

@@ -121,20 +121,22 @@ def block(size, low, high, value, background=20):
 
 
 SIZE, VOXEL = (40, 30, 20), (2.0, 2.0, 4.0)
-# each codec shows one box, which meets the three planes through the middle nowhere near the axis lines
+# each codec and writer shows one box, which meets the three planes through the middle nowhere near the axis lines
 BOXES = {
     "CHN00": ((4, 4, 3), (9, 8, 17)),
     "CHN01": ((26, 3, 3), (34, 9, 17)),
     "CHN02": ((5, 19, 3), (12, 26, 17)),
     "CHN03": ((28, 20, 3), (33, 27, 17)),
     "CHN04": ((16, 1, 3), (18, 4, 17)),
+    "CHN05": ((16, 24, 3), (18, 28, 17)),
 }
 CODECS = {
     "CHN00": {"compress": "gzip"},
-    "CHN01": {"compress": "zstd"},
+    "CHN01": {"by": "cloudreg", "compress": "zstd"},
     "CHN02": {"compress": "br"},
     "CHN03": {"compress": False},
-    "CHN04": {"sharded": True},
+    "CHN04": {"by": "tensorstore, sharded"},
+    "CHN05": {"by": "cloudreg", "sharded": True},
 }
 
 

@@ -61,7 +61,8 @@ MemoryOption = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="Memory of all processes together, such as 4GB; under mpirun of each rank. Default: half of it.",
+        help="Memory of all processes together, such as 4GB; under mpirun of each rank. "
+        "Default: half of the machine's.",
     ),
 ]
 

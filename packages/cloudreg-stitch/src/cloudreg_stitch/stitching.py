@@ -1,0 +1,274 @@
+"""The whole way: check an acquisition, align its tiles, fuse its channels into OUT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from cloudreg_io.errors import InputError, NotFoundError, ToolError
+from cloudreg_io.fields import Bias, Shading
+from cloudreg_io.files.location import Location
+from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, open_run
+from cloudreg_io.space import VoxelSize
+from cloudreg_io.tiles import Acquisition, TileSource, fingerprint, open_acquisition
+from cloudreg_io.tiles.completeness import check
+from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse
+from cloudreg_stitch.options import AlignOptions
+from cloudreg_stitch.placement import Placement, Vector3
+
+PLACEMENT = "placement.json"
+
+
+@dataclass(frozen=True, slots=True)
+class StitchOptions:
+    """What the user decides.
+
+    Attributes
+    ----------
+    steps : "all", "align" or "fuse"
+    channels : sequence of str
+        Names or numbers; all by default.
+    align_channel : str
+        By default the first of `channels`.
+    voxel_size : VoxelSize, optional
+        In place of the acquisition's.
+    placement : Path, optional
+        Fusion alone takes it as it is (default OUT/placement.json); alignment keeps its tiles flagged `pinned`.
+    shading, bias : Path, optional
+        Folders that hold `<channel>.tif`, as `cloudreg correct` writes them.
+    missing : "error" or "fill"
+    search : (x, y, z) int, optional
+    fuse : FuseOptions
+    work : Path, optional
+        Local folder for the journal and small results; needed when OUT is in S3.
+    jobs : int
+    overwrite : bool
+    """
+
+    steps: Literal["all", "align", "fuse"] = "all"
+    channels: Sequence[str] = ()
+    align_channel: str = ""
+    voxel_size: VoxelSize | None = None
+    placement: Path | None = None
+    shading: Path | None = None
+    bias: Path | None = None
+    missing: Literal["error", "fill"] = "error"
+    search: tuple[int, int, int] | None = None
+    fuse: FuseOptions = field(default_factory=FuseOptions)
+    work: Path | None = None
+    jobs: int = 1
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StitchReport:
+    """What was made.
+
+    Attributes
+    ----------
+    out : str
+    placement : Path
+    tiles, flagged : int
+        Scanned tiles, and how many of them are flagged.
+    fusions : tuple of FusionReport
+    """
+
+    out: str
+    placement: Path
+    tiles: int
+    flagged: int
+    fusions: tuple[FusionReport, ...]
+
+
+def stitch(
+    acquisition: Path,
+    out: str,
+    options: StitchOptions,
+    *,
+    pool: Executor | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> StitchReport:
+    """Align and fuse an acquisition.
+
+    Parameters
+    ----------
+    acquisition : Path
+        What `open_acquisition` opens.
+    out : str
+        Folder, or s3:// address, of the results.
+    options : StitchOptions
+    pool : Executor, optional
+        From `executor(options.jobs)`.
+    progress : Progress
+
+    Raises
+    ------
+    InputError, NotFoundError
+        Before any work: the acquisition is not complete, or an option does not fit it.
+    """
+    data = open_acquisition(acquisition, voxel_size=options.voxel_size)
+    channels = [data.channel(name) for name in options.channels] or list(data.channels)
+    aligned = data.channel(options.align_channel) if options.align_channel else channels[0]
+    folder, destination = _folder(out, options.work)
+    wanted = [aligned] if options.steps == "align" else channels
+    if options.steps == "all" and aligned not in wanted:
+        wanted = [*channels, aligned]
+    check(data, wanted).error(options.missing)
+    sources = _Sources(data, options)
+    sources.require(wanted)
+    with open_run(
+        folder,
+        command="stitch",
+        options=_record(options, channels, aligned),
+        inputs={"acquisition": str(data.root), "fingerprint": fingerprint(data, wanted)},
+        pool=pool,
+        jobs=options.jobs,
+        progress=progress,
+        overwrite=options.overwrite,
+    ) as run:
+        placement = _placement(run, sources, aligned, options)
+        fusions = []
+        for channel in channels if options.steps != "align" else ():
+            chosen = replace(
+                options.fuse,
+                missing=options.missing,
+                voxel_size=options.voxel_size,
+                destination=destination,
+                identity=sources.identity(channel),
+            )
+            fusions.append(fuse(run, sources.corrected(channel, placement), placement, chosen))
+        scanned = placement.scanned
+        flagged = sum(bool(tile.flags) for tile in scanned)
+        return StitchReport(out, run.out / PLACEMENT, len(scanned), flagged, tuple(fusions))
+
+
+def _placement(run: Run, sources: _Sources, channel: str, options: StitchOptions) -> Placement:
+    path = run.out / PLACEMENT
+    if options.steps != "fuse":
+        from cloudreg_stitch.place import place
+        from cloudreg_stitch.survey import survey
+
+        align = AlignOptions(search=options.search, placement=options.placement)
+        source = sources.shaded(channel)
+        return place(run, source, survey(run, source, align), align)
+    if options.placement is not None:
+        return Placement.load(options.placement)
+    if not path.exists():
+        raise NotFoundError(
+            f"{path} does not exist",
+            why="--fuse-only uses an earlier alignment",
+            fix="leave --fuse-only out to align first, or name a placement file: --placement FILE",
+        )
+    return Placement.load(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """The planes of the channels, corrected as the user asks."""
+
+    data: Acquisition
+    options: StitchOptions
+
+    def require(self, channels: Sequence[str]) -> None:
+        """Find out before any work whether the corrections are there."""
+        for channel in channels:
+            for path in (self._file(self.options.shading, channel), self._file(self.options.bias, channel)):
+                if path is not None and not path.exists():
+                    raise NotFoundError(
+                        f"{path} does not exist",
+                        why=f"channel {channel} has no correction in that folder",
+                        fix="estimate it with cloudreg correct, or leave the option out",
+                    )
+        if self.options.shading or self.options.bias:
+            _corrected_tiles()
+
+    def identity(self, channel: str) -> dict[str, Any]:
+        """What the planes of a channel depend on."""
+        files = {
+            "shading": self._file(self.options.shading, channel),
+            "bias": self._file(self.options.bias, channel),
+        }
+        known = {name: digest(path) if path else None for name, path in files.items()}
+        return {"acquisition": fingerprint(self.data, [channel])} | known
+
+    def shaded(self, channel: str) -> TileSource:
+        """A channel with its shading corrected."""
+        source: TileSource = self.data.source(channel, fill_missing=self.options.missing == "fill")
+        path = self._file(self.options.shading, channel)
+        if path is None:
+            return source
+        corrected: TileSource = _corrected_tiles()(source, Shading.load(path))
+        return corrected
+
+    def corrected(self, channel: str, placement: Placement) -> TileSource:
+        """A channel with shading and bias corrected; the bias lies in the frame of the fused volume."""
+        path = self._file(self.options.bias, channel)
+        if path is None:
+            return self.shaded(channel)
+        source: TileSource = self.data.source(channel, fill_missing=self.options.missing == "fill")
+        flat = self._file(self.options.shading, channel)
+        shading = Shading.load(flat) if flat else None
+        positions = _shifted(placement, channel)
+        corrected: TileSource = _corrected_tiles()(source, shading, Bias.load(path), positions)
+        return corrected
+
+    @staticmethod
+    def _file(folder: Path | None, channel: str) -> Path | None:
+        return folder / f"{channel}.tif" if folder is not None else None
+
+
+def _corrected_tiles() -> Any:
+    # the only place where cloudreg-stitch knows of cloudreg-correct, which it does not need
+    try:
+        from cloudreg_correct import CorrectedTiles
+    except ImportError as error:
+        raise ToolError(
+            "--shading and --bias need the package cloudreg-correct, which is not installed",
+            fix="pip install 'cloudreg-stitch[shading]'",
+        ) from error
+    return CorrectedTiles
+
+
+def _shifted(placement: Placement, channel: str) -> Mapping[str, Vector3]:
+    dx, dy, dz = placement.channel_shift.get(channel, (0.0, 0.0, 0.0))
+    return {name: (x + dx, y + dy, z + dz) for name, (x, y, z) in placement.positions.items()}
+
+
+def _folder(out: str, work: Path | None) -> tuple[Path, str | None]:
+    """The local folder of a run, and where its volumes go when that is somewhere else."""
+    location = Location.parse(out)
+    if location.is_file:
+        return (location.path, None) if work is None else (work, out)
+    if work is None:
+        raise InputError(
+            f"{out} is not a local folder",
+            why="the journal and small results need one",
+            fix="name it: --work DIR",
+        )
+    return work, out
+
+
+def _record(options: StitchOptions, channels: Sequence[str], aligned: str) -> dict[str, Any]:
+    """The options as provenance keeps them: those that decide about results."""
+    fusion = options.fuse
+    return {
+        "steps": options.steps,
+        "channels": list(channels),
+        "align_channel": aligned,
+        "voxel_size": list(options.voxel_size) if options.voxel_size else None,
+        "placement": str(options.placement) if options.placement else None,
+        "shading": str(options.shading) if options.shading else None,
+        "bias": str(options.bias) if options.bias else None,
+        "missing": options.missing,
+        "search": list(options.search) if options.search else None,
+        "interpolation": fusion.interpolation,
+        "blend": fusion.blend,
+        "bounds": [*fusion.bounds.lower, *fusion.bounds.upper] if fusion.bounds else None,
+        "mips": fusion.mips,
+        "smallest": fusion.smallest,
+        "compression": fusion.compression,
+        "sharded": fusion.sharded,
+    }

@@ -22,7 +22,7 @@ def write_volume(folder, array, voxel_size=(1, 1, 1), *, band=0, strip=0, url=No
 
 
 def write_slabs(volume, scratch, array, *, band=0, strip=0):
-    depth, height, width = array.shape
+    _, height, width = array.shape
     for z0, z1 in volume.slabs():
         for x0 in range(0, width, strip or width):
             x1 = min(x0 + (strip or width), width)

@@ -1,5 +1,7 @@
 """Mip factors: voxels become cubes and stay so."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,14 +39,14 @@ def test_never_less_isotropic_and_small_enough_at_the_end(size, edges, smallest)
     voxel_size = VoxelSize(*edges)
     factors = mip_factors(size, voxel_size, smallest=smallest)
     assert factors[0] == (1, 1, 1)
-    for finer, coarser in zip(factors, factors[1:], strict=False):
+    for finer, coarser in pairwise(factors):
         assert coarser != finer
         assert all(c in (f, 2 * f) for f, c in zip(finer, coarser, strict=True))
         assert max(scaled_size(size, finer)) > smallest
         if min(scaled_size(size, finer)) > 1:
             assert anisotropy(voxel_size, coarser) <= anisotropy(voxel_size, finer) * (1 + 1e-6)
     largest_voxel = max(v * f for v, f in zip(voxel_size, factors[-1], strict=True))
-    assert max(scaled_size(size, factors[-1])) <= smallest or largest_voxel > 250
+    assert max(scaled_size(size, factors[-1])) <= smallest or largest_voxel > 500
 
 
 @given(st.tuples(*[st.floats(0.05, 2)] * 3))

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from volume_scenes import means, modes
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.volumes.pyramid import downsample_mode, downsample_sums, mean_from_sums, sums_dtype
+from volume_scenes import means, modes
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32"]
 shapes = hnp.array_shapes(min_dims=3, max_dims=3, max_side=7)

@@ -59,23 +59,46 @@ def test_texture_is_the_sum_of_its_waves():
         phase = kx * x + ky * y[:, None] + kz * 37.21 + waves.phases[:, None, None]
         return np.sqrt(2 / len(waves.phases)) * np.cos(phase).sum(axis=0)
 
-    fine, coarse = total(texture.fine), total(texture.coarse)
-    np.testing.assert_allclose(plane, (fine * (1 + coarse) + coarse) / np.sqrt(3), atol=1e-5)
+    truth = total(texture.waves) * (0.3 + total(texture.envelope)) / np.sqrt(1.09)
+    np.testing.assert_allclose(plane, truth, atol=1e-5)
 
 
-def test_texture_has_unit_variance_reaches_the_voxel_and_does_not_repeat():
-    axis = np.arange(512.0)
-    plane = Texture.random([5, 2]).on(axis, axis).at(0.0, slice(0, 512), slice(0, 512)).astype(float)
+def block(texture, start, n=112, planes=24):
+    axis = start + np.arange(float(n))
+    on = texture.on(axis, axis)
+    return np.stack([on.at(float(z), slice(0, n), slice(0, n)) for z in range(planes)]).astype(float)
+
+
+def correlation(a, b):
+    """Normalised correlation of two blocks at every shift that leaves half of each axis in common."""
+    shape = [2 * n for n in a.shape]
+    product = np.fft.rfftn(a, shape, axes=(0, 1, 2)) * np.fft.rfftn(b, shape, axes=(0, 1, 2)).conj()
+    raw = np.fft.fftshift(np.fft.irfftn(product, shape, axes=(0, 1, 2)))
+    middle = tuple(slice(n // 2, 3 * n // 2) for n in a.shape)
+    common = [1 - np.abs(np.arange(-n, n) / n) for n in a.shape]
+    overlap = common[0][:, None, None] * common[1][:, None] * common[2]
+    return (raw / np.maximum(overlap, 1e-9))[middle] / np.sqrt((a**2).sum() * (b**2).sum())
+
+
+def test_texture_has_unit_variance_and_reaches_the_voxel():
+    plane = block(Texture.random([5, 2]), 0.0, 512, 1)[0]
     assert abs(plane.mean()) < 0.05
-    assert plane.var() == pytest.approx(1.0, abs=0.25)
-    power = np.abs(np.fft.fft2(plane - plane.mean())) ** 2
+    assert plane.var() == pytest.approx(1.0, abs=0.15)
+    power = np.abs(np.fft.fft2(plane * np.outer(np.hanning(512), np.hanning(512)))) ** 2
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(512), np.fft.fftfreq(512)))
-    assert power[frequency > 1 / 5].sum() > 0.2 * power.sum()
+    assert power[frequency > 1 / 5].sum() > 0.12 * power.sum()
     assert power[frequency > 1 / 2].sum() < 1e-3 * power.sum()  # no alias
-    correlation = np.fft.ifft2(power).real / power.sum() * 512**2
-    correlation = np.fft.fftshift(correlation)
-    correlation[256 - 8 : 256 + 9, 256 - 8 : 256 + 9] = 0
-    assert np.abs(correlation).max() < 0.5
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_texture_does_not_resemble_itself_elsewhere(seed):
+    texture = Texture.random([seed, 2])
+    here, there = block(texture, 0.0), block(texture, 1000.0)
+    itself = correlation(here, here)
+    assert itself.max() == pytest.approx(1.0, abs=1e-6)
+    z, y, x = np.ogrid[-12:12, -56:56, -56:56]
+    assert itself[z**2 + y**2 + x**2 >= 144].max() < 0.3
+    assert correlation(here, there).max() < 0.3
 
 
 def test_outside_of_the_brain_there_is_nothing():

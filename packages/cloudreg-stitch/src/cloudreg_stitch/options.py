@@ -1,0 +1,50 @@
+"""What the user decides about alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloudreg_io.errors import InputError
+from cloudreg_io.run import digest
+from cloudreg_io.space import Vector3i
+from cloudreg_io.tiles import TileGrid
+
+
+@dataclass(frozen=True, slots=True)
+class AlignOptions:
+    """Options of alignment.
+
+    Attributes
+    ----------
+    search : (x, y, z) int, optional
+        How far, in voxels, the displacement of two neighbours may differ from what the stage says. Without
+        it, 30 voxels per 1024 pixels of tile width or height, and 10 in z.
+    placement : Path, optional
+        A placement file whose tiles flagged `pinned` stay where they are.
+    """
+
+    search: Vector3i | None = None
+    placement: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.search is not None and (len(self.search) != 3 or min(self.search) < 0):
+            raise InputError(
+                f"search range {self.search} is not three numbers of voxels, 0 or more", fix="--search X Y Z"
+            )
+
+    def search_of(self, grid: TileGrid) -> Vector3i:
+        """Search range x, y, z in voxels for this acquisition."""
+        if self.search is not None:
+            return self.search
+        width, height, planes = grid.tile_size
+        # the floor covers a stage that is off by ±10 voxels, which is ±20 between two tiles
+        return (max(24, 30 * width // 1024), max(24, 30 * height // 1024), min(10, planes - 1))
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything here that determines the result."""
+        return {
+            "search": list(self.search) if self.search else None,
+            "placement": digest(self.placement) if self.placement else None,
+        }

@@ -1,0 +1,310 @@
+"""Sub-voxel displacement of two tiles from textured blocks at full resolution.
+
+The coarse search is right within a bin. Here blocks of one tile are correlated directly with the other tile
+around the coarse result: first some blocks together, to find the whole voxel; then all of them. Blocks that
+agree are summed into one correlation, whose maximum is the displacement; the scatter of the single blocks
+gives its uncertainty, and a trend over the overlap is drift.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloudreg_stitch.block_kernels import block_sums, detrended, sampled_variance
+from cloudreg_stitch.peak import quadratic_peak, quartic_peak
+from cloudreg_stitch.strips import Strip
+
+Triple = tuple[int, int, int]  # here always z, y, x
+
+_EDGE = (20, 64, 64)  # of a block, about
+_LEAST = (1, 8, 6)  # a block smaller than this is none
+_BLOCKS = 24
+_SEARCH_BLOCKS = 6
+_FINE = 2  # radius of the fine search, in voxels
+_RECENTRINGS = 4
+_AGREE = 1.0  # voxels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FullStrip:
+    """A strip of one tile at full resolution, in slabs of planes.
+
+    Attributes
+    ----------
+    voxels : array [slab plane, y, x]
+        The planes of all slabs, one slab after the other.
+    strip : Strip
+        Where it lies in the tile.
+    """
+
+    voxels: NDArray[Any]
+    strip: Strip
+
+    def box(self, first_plane: int, low: Triple, high: Triple) -> NDArray[Any]:
+        """The voxels of a box given in coordinates of the tile, z counted from the slab's first plane."""
+        (y0, _), (x0, _) = self.strip.y, self.strip.x
+        return self.voxels[
+            first_plane + low[0] : first_plane + high[0], low[1] - y0 : high[1] - y0, low[2] - x0 : high[2] - x0
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A box of tile a inside one slab, in coordinates of the tile; z counts from the slab's first plane."""
+
+    slab: int
+    low: Triple
+    high: Triple
+
+    @property
+    def centre(self) -> tuple[float, float, float]:
+        """Centre z, y, x."""
+        z, y, x = ((low + high - 1) / 2 for low, high in zip(self.low, self.high, strict=True))
+        return (z, y, x)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refined:
+    """The result, vectors ordered x, y, z.
+
+    Attributes
+    ----------
+    displacement, sigma : (x, y, z) float
+        In voxels.
+    ncc : float
+        Correlation of the blocks that agree, together.
+    blocks, agreeing : int
+    drift : float
+        Change of the displacement over the overlap in voxels, where it is significant; else 0.
+    """
+
+    displacement: tuple[float, float, float]
+    sigma: tuple[float, float, float]
+    ncc: float
+    blocks: int
+    agreeing: int
+    drift: float
+
+
+class SlabPair:
+    """The full-resolution strips of two neighbours.
+
+    Parameters
+    ----------
+    a, b : FullStrip
+    slabs : sequence of (z0, z1)
+        Planes of each slab.
+    usable : sequence of bool
+        Which slabs have all their planes in both tiles.
+    """
+
+    def __init__(
+        self, a: FullStrip, b: FullStrip, slabs: Sequence[tuple[int, int]], usable: Sequence[bool]
+    ) -> None:
+        self._a, self._b = a, b
+        self._slabs = tuple(slabs)
+        self._usable = tuple(usable)
+        depths = [z1 - z0 for z0, z1 in slabs]
+        self._first = [sum(depths[:i]) for i in range(len(depths))]
+
+    def refine(self, start: Sequence[float], radius: Triple) -> Refined | None:
+        """Find the displacement within `radius` (z, y, x) voxels of `start` (x, y, z); None without texture."""
+        shift = _whole(start)
+        for _ in range(_RECENTRINGS):
+            sums = self._sums(self._choose(shift, radius, _SEARCH_BLOCKS), shift, radius)
+            if sums is None:
+                return None
+            peak = _argmax(sums.together())
+            shift = _moved(shift, peak, radius)
+            if all(0 < p < 2 * r or r == 0 for p, r in zip(peak, radius, strict=True)):
+                break
+        return self._fine(shift)
+
+    def _fine(self, shift: Triple) -> Refined | None:
+        radius = (_FINE, _FINE, _FINE)
+        for _ in range(_RECENTRINGS):
+            blocks = self._choose(shift, radius, _BLOCKS)
+            sums = self._sums(blocks, shift, radius)
+            if sums is None:
+                return None
+            peak = _argmax(sums.together())
+            if max(abs(p - _FINE) for p in peak) <= 0:
+                return _combine(sums, [block.centre for block in blocks], self._extent(blocks), shift)
+            shift = _moved(shift, peak, radius)
+        return None
+
+    def _extent(self, blocks: Sequence[Block]) -> NDArray[np.float64]:
+        low = np.min([block.low for block in blocks], axis=0)
+        high = np.max([block.high for block in blocks], axis=0)
+        return (high - low).astype(np.float64)
+
+    def _choose(self, shift: Triple, radius: Triple, count: int) -> list[Block]:
+        """The most textured blocks of the overlap at `shift`."""
+        candidates = self._candidates(shift, radius)
+        texture = [self._texture(block, shift) for block in candidates]
+        order = sorted(range(len(candidates)), key=lambda i: (-texture[i], i))
+        return [candidates[i] for i in sorted(order[:count]) if texture[i] > 0]
+
+    def _candidates(self, shift: Triple, radius: Triple) -> list[Block]:
+        ranges_yx = [
+            _common(along_a, along_b, step, r)
+            for along_a, along_b, step, r in (
+                (self._a.strip.y, self._b.strip.y, shift[1], radius[1]),
+                (self._a.strip.x, self._b.strip.x, shift[2], radius[2]),
+            )
+        ]
+        blocks = []
+        for slab, (z0, z1) in enumerate(self._slabs):
+            if not self._usable[slab]:
+                continue
+            ranges = [_common((0, z1 - z0), (0, z1 - z0), shift[0], radius[0]), *ranges_yx]
+            pieces = [_pieces(r, edge, least) for r, edge, least in zip(ranges, _EDGE, _LEAST, strict=True)]
+            blocks += [
+                Block(slab, (z[0], y[0], x[0]), (z[1], y[1], x[1]))
+                for z in pieces[0]
+                for y in pieces[1]
+                for x in pieces[2]
+            ]
+        return blocks
+
+    def _texture(self, block: Block, shift: Triple) -> float:
+        here = sampled_variance(self._a.box(self._first[block.slab], block.low, block.high))
+        there = sampled_variance(self._window(block, shift, (0, 0, 0)))
+        return float(min(here, there))
+
+    def _window(self, block: Block, shift: Triple, radius: Triple) -> NDArray[Any]:
+        low = tuple(v - s - r for v, s, r in zip(block.low, shift, radius, strict=True))
+        high = tuple(v - s + r for v, s, r in zip(block.high, shift, radius, strict=True))
+        return self._b.box(self._first[block.slab], low, high)  # type: ignore[arg-type]
+
+    def _sums(self, blocks: Sequence[Block], shift: Triple, radius: Triple) -> _Sums | None:
+        if not blocks:
+            return None
+        parts = [
+            block_sums(
+                detrended(self._a.box(self._first[block.slab], block.low, block.high)),
+                detrended(self._window(block, shift, radius)),
+            )
+            for block in blocks
+        ]
+        # a block at u moves to u − shift − k in b for window index r + (−k): flip, so that indices grow with shift
+        flip = (slice(None), slice(None, None, -1), slice(None, None, -1), slice(None, None, -1))
+        return _Sums(
+            np.array([energy for energy, _, _ in parts]),
+            np.stack([cross for _, cross, _ in parts])[flip],
+            np.stack([there for _, _, there in parts])[flip],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """Sums of products of every block [block, z, y, x]; the last three axes are displacements."""
+
+    energy: NDArray[np.float64]
+    cross: NDArray[np.float64]
+    there: NDArray[np.float64]
+
+    def together(self, chosen: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """Correlation of the chosen blocks as if they were one."""
+        use = slice(None) if chosen is None else chosen
+        energy = self.energy[use].sum() * self.there[use].sum(axis=0)
+        result: NDArray[np.float64] = self.cross[use].sum(axis=0) / np.sqrt(np.maximum(energy, 1e-30))
+        return result
+
+    def single(self) -> NDArray[np.float64]:
+        """Correlation of every block by itself."""
+        result: NDArray[np.float64] = self.cross / np.sqrt(
+            np.maximum(self.energy[:, None, None, None] * self.there, 1e-30)
+        )
+        return result
+
+
+def _combine(
+    sums: _Sums, centres: Sequence[tuple[float, float, float]], extent: NDArray[np.float64], shift: Triple
+) -> Refined:
+    single = sums.single()
+    offsets = np.array([_block_peak(ncc) for ncc in single])
+    first = quartic_peak(sums.together())
+    agree = np.all(np.abs(offsets - first) <= _AGREE, axis=1)
+    if not agree.any():
+        agree[:] = True
+    together = sums.together(agree)
+    offset = quartic_peak(together)
+    residuals = offsets[agree] - offset
+    n = len(residuals)
+    # two imagined blocks that are off by a tenth of a voxel keep a few lucky ones from seeming exact
+    scatter = np.sqrt((np.sum(residuals**2, axis=0) + 2 * 0.1**2) / (n + 2))
+    sigma = np.sqrt(scatter**2 / n + 0.005**2)
+    agreeing = int(np.count_nonzero(np.all(np.abs(offsets - offset) <= _AGREE, axis=1)))
+    z, y, x = (float(v) for v in np.array(shift) + offset)
+    return Refined(
+        displacement=(x, y, z),
+        sigma=(float(sigma[2]), float(sigma[1]), float(sigma[0])),
+        ncc=float(together[_FINE, _FINE, _FINE]),
+        blocks=len(single),
+        agreeing=agreeing,
+        drift=_drift(np.array(centres)[agree], offsets[agree], extent),
+    )
+
+
+def _block_peak(ncc: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Offset of one block's maximum from the middle of the window; at its border, the border."""
+    at = _argmax(ncc)
+    inside = tuple(min(max(p, 1), n - 2) for p, n in zip(at, ncc.shape, strict=True))
+    around = ncc[tuple(slice(p - 1, p + 2) for p in inside)]
+    offset: NDArray[np.float64] = np.array(inside) - _FINE + quadratic_peak(around)
+    return offset
+
+
+def _drift(
+    centres: NDArray[np.float64], offsets: NDArray[np.float64], extent: NDArray[np.float64]
+) -> float:
+    """How much a straight line through the offsets changes over the overlap, if that is significant."""
+    spread = np.ptp(centres, axis=0)
+    varying = spread > 0.3 * extent
+    n = len(centres)
+    if n < 8 or not varying.any():
+        return 0.0
+    u = (centres[:, varying] - centres[:, varying].mean(axis=0)) / extent[varying]
+    design = np.column_stack([np.ones(n), u])
+    fit, *_ = np.linalg.lstsq(design, offsets, rcond=None)
+    residual = np.sum((offsets - design @ fit) ** 2, axis=0) / max(1, n - design.shape[1])
+    spread_of_fit = np.linalg.pinv(design.T @ design)
+    error = np.sqrt(np.outer(np.diag(spread_of_fit), residual)) + 1e-9
+    significant = np.abs(fit[1:]) > 5 * error[1:]
+    return float(np.max(np.abs(fit[1:]) * significant, initial=0.0))
+
+
+def _whole(start: Sequence[float]) -> Triple:
+    x, y, z = (math.floor(v + 0.5) for v in start)
+    return (z, y, x)
+
+
+def _argmax(values: NDArray[np.float64]) -> Triple:
+    z, y, x = (int(v) for v in np.unravel_index(int(values.argmax()), values.shape))
+    return (z, y, x)
+
+
+def _moved(shift: Triple, peak: Triple, radius: Triple) -> Triple:
+    z, y, x = (s + p - r for s, p, r in zip(shift, peak, radius, strict=True))
+    return (z, y, x)
+
+
+def _common(a: tuple[int, int], b: tuple[int, int], shift: int, radius: int) -> tuple[int, int]:
+    """Where in a a block may lie so that b holds its window, b being displaced by `shift`."""
+    return max(a[0], b[0] + shift + radius), min(a[1], b[1] + shift - radius)
+
+
+def _pieces(span: tuple[int, int], edge: int, least: int) -> list[tuple[int, int]]:
+    low, high = span
+    if high - low < least:
+        return []
+    count = max(1, round((high - low) / edge))
+    cuts = [low + (high - low) * i // count for i in range(count + 1)]
+    return list(zip(cuts[:-1], cuts[1:], strict=True))

@@ -1,0 +1,56 @@
+"""Arrays in scratch: written plane by plane without being held in memory, whole folders at a time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from cloudreg_io.files.atomic import temporary_beside
+from cloudreg_io.run import count
+
+
+class PlaneWriter:
+    """A .npy file of a known shape that takes one plane after the other."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self._dtype = np.dtype(dtype)
+        self._file = path.open("wb")
+        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def append(self, plane: NDArray[Any]) -> None:
+        """Write the next plane."""
+        data = np.ascontiguousarray(plane, self._dtype)
+        self._file.write(data.data)
+        count(bytes_written=data.nbytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[tuple[Path, ExitStack]]:
+    """Give a temporary folder that becomes `path` when the block ends well, and a stack for its open files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path)
+    temporary.mkdir()
+    try:
+        with ExitStack() as files:
+            yield temporary, files
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

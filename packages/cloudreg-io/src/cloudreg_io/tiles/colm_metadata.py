@@ -7,6 +7,7 @@ order mark, and a decimal comma where Windows is set to one.
 from __future__ import annotations
 
 import codecs
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ OBJECTIVE = Key("Objectives", "North")
 # Voxel size x, y in µm by magnification, for a camera read out with REFERENCE_PIXELS columns.
 PIXEL_SIZES = {4.0: 1.46, 10.0: 0.585, 25.0: 0.234}
 REFERENCE_PIXELS = 2048
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 # More than this in a row, column or stack is a damaged file, not an acquisition.
 _LARGEST = 1_000_000
@@ -94,7 +97,7 @@ class Ini:
                 why="the microscope's computer is set to a language that writes numbers with a comma",
                 fix=f"write {text.replace(',', '.')} in that line",
             )
-        if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+        if not _NUMBER.fullmatch(text) or math.isinf(float(text)):
             raise InputError(f"{place} is not a number", fix="correct the value")
         return float(text)
 

@@ -1,4 +1,4 @@
-"""The fingerprint of an acquisition: do two runs see the same input?"""
+"""The fingerprint of an acquisition, by which two runs know that they see the same input."""
 
 from __future__ import annotations
 

@@ -118,7 +118,10 @@ def open_grid_list(path: Path, voxel_size: VoxelSize | None = None) -> Acquisiti
 
 def _list(wanted: GridList) -> Listing:
     """The files of all tiles in all channels."""
-    patterns = {channel: PlanePattern.of(pattern) for channel, pattern in wanted.channels.items()}
+    patterns = {
+        channel: PlanePattern.of(text, f"{wanted.path}: channel {channel}: ")
+        for channel, text in wanted.channels.items()
+    }
     found: dict[str, list[Numbers]] = {
         channel: [pattern.find(wanted.root, row.folder) for row in wanted.rows]
         for channel, pattern in patterns.items()

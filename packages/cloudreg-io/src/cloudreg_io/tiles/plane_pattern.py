@@ -33,8 +33,8 @@ class PlanePattern:
     numbered: bool
 
     @classmethod
-    def of(cls, text: str) -> PlanePattern:
-        """Parse a pattern.
+    def of(cls, text: str, where: str = "") -> PlanePattern:
+        """Parse a pattern; `where` is told with errors.
 
         Raises
         ------
@@ -46,7 +46,7 @@ class PlanePattern:
             place = f"{_FOLDER}/{place}" if place else _FOLDER
         if not name or name.count("{z}") > 1 or "{z}" in place or _FOLDER in name or ".." in place.split("/"):
             raise InputError(
-                f"the pattern {text!r} is not [folders/]name with at most one {{z}}, in the name",
+                f"{where}pattern {text!r} is not [folders/]name with at most one {{z}}, in the name",
                 fix="for example '*_488_{z}.tif' or 'Ex_488/{folder}/{z}.tif'",
             )
         parts = re.split(r"(\{z\}|\*|\?)", name)

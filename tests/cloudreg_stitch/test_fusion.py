@@ -11,7 +11,7 @@ from cloudreg_io.space import Bounds
 from cloudreg_io.volumes.volume import open_volume
 from cloudreg_stitch.fusion import FuseOptions, fuse, lay_out
 from cloudreg_stitch.plan import allowed_text, plan_fusion, worker_bytes
-from fusion_scenes import ArraySource, cut, grid_of, jittered, placement_of
+from fusion_scenes import ArraySource, cut, files, grid_of, jittered, placement_of
 
 TILE = (96, 80, 20)
 CHUNK = (16, 16, 8)
@@ -23,15 +23,6 @@ def mosaic(seed=0, rows=2, columns=3, unscanned=((1, 2),)):
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 65536, (26, 170, 280)).astype(np.uint16)
     return ArraySource(grid, cut(truth, grid, at)), placement_of(grid, at), truth, at
-
-
-def files(folder):
-    ignored = {"provenance.json", "provenance"}
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and ".cloudreg" not in path.parts and path.name not in ignored
-    }
 
 
 def decoded(folder):

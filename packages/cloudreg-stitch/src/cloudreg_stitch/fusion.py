@@ -151,7 +151,8 @@ def fuse(run: Run, source: TileSource, placement: Placement, options: FuseOption
     options = options or FuseOptions()
     layout, spec = lay_out(source, placement, options)
     scene = Scene(source, layout, seams.seams_of(layout, source.grid), options.blend, spec.chunk[1])
-    url = str(Location.parse(options.destination or str(run.out)) / source.channel)
+    location = Location.parse(options.destination or str(run.out)) / source.channel
+    url = str(location.path if location.is_file else location)
     keyed = _identity(placement, spec, layout, options)
     folder = run.scratch / STAGE / source.channel
     plan = _plan(run, layout, spec, folder / "plan.json", keyed, options)

@@ -1,0 +1,101 @@
+import subprocess
+import sys
+
+import pytest
+
+from cloudreg_io.console import LineProgress, explained, memory_bytes
+from cloudreg_io.errors import InputError, NotFoundError
+
+SCRIPT = """
+import os, signal, sys, typer
+from cloudreg_io.console import run_app
+from cloudreg_io.errors import InputError
+app = typer.Typer()
+
+@app.command()
+def work(how: str, debug: bool = typer.Option(False, "--debug")):
+    if how == "input":
+        raise InputError("what", why="why", fix="fix")
+    if how == "defect":
+        {}["key"]
+    if how == "disk":
+        raise OSError(28, "No space left on device", "/out")
+    if how in ("SIGTERM", "SIGINT"):
+        os.kill(os.getpid(), getattr(signal, how))
+    typer.echo("done")
+
+run_app(app)
+"""
+
+
+def script(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "said"),
+    [
+        ("well", 0, ""),
+        ("input", 1, "error: what\n  why: why\n  fix: fix\n"),
+        ("defect", 1, "KeyError"),
+        ("disk", 1, "/out"),
+        ("SIGTERM", 143, "goes on"),
+        ("SIGINT", 130, ""),
+    ],
+)
+def test_how_a_script_ends(how, status, said):
+    done = script(how)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_and_usage():
+    assert "Traceback" in script("input", "--debug").stderr
+    usage = script()
+    assert (usage.returncode, "HOW" in usage.stderr) == (2, True)
+
+
+def test_only_rank_0_speaks():
+    other = script("well", PMI_RANK="2")
+    assert (other.returncode, other.stdout) == (0, "")
+    usage = script(PMI_RANK="2")
+    assert (usage.returncode, usage.stderr) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4GB", 4e9), ("512 MiB", 2**29), ("1.5g", 1.5e9), ("2e9", 2e9), ("100", 100), ("3KB", 3000)],
+)
+def test_memory(text, size):
+    assert memory_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["lots", "-4GB", "4XB", "0", "1.2.3GB"])
+def test_memory_that_is_no_size(text):
+    with pytest.raises(InputError, match="not a size"):
+        memory_bytes(text)
+
+
+def test_memory_by_default_is_a_part_of_the_machines():
+    assert memory_bytes("") > 1e8
+
+
+def test_an_error_that_is_also_an_os_error_is_told_as_ours():
+    assert explained(NotFoundError("gone", fix="look")) == "error: gone\n  fix: look"
+
+
+def test_progress_as_lines(capsys):
+    progress = LineProgress()
+    progress.start("fuse CHN00", 4, 1)
+    progress.advance()
+    progress.finish()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "fuse CHN00: going on at 1 of 4"
+    assert lines[1].startswith("fuse CHN00: done, ")

@@ -133,6 +133,16 @@ def test_the_input_is_never_changed_nor_shared():
     assert (array == 1).all()
 
 
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_without_an_outside_value_the_border_continues(order):
+    array = np.arange(4, dtype=np.uint16).reshape(1, 1, 4) * 10
+    grid = Grid.of_array(array, (1, 1, 1))
+    beyond = Grid((6, 1, 1), (2, 1, 1), (-5, 0.4, 9))
+    np.testing.assert_array_equal(
+        resample(array, grid, beyond, order=order, outside=None)[0, 0], [0, 0, 0, 10, 30, 30]
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

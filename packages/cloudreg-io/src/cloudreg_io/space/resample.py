@@ -26,7 +26,7 @@ def resample(
     onto: Grid,
     *,
     order: Literal[0, 1, 3] = 1,
-    outside: float = 0.0,
+    outside: float | None = 0.0,
     antialias: bool = False,
 ) -> NDArray[Any]:
     """Evaluate an array at the samples of another grid.
@@ -42,8 +42,8 @@ def resample(
     order : 0, 1 or 3
         0 takes the nearest sample and never computes with values: for labels. 1 is linear. 3 is cubic (Keys
         1981, a = −1/2), which keeps more detail and may overshoot.
-    outside : float
-        Value of samples that lie in no voxel of `grid`.
+    outside : float, optional
+        Value of samples that lie in no voxel of `grid`; None continues the values at the border.
     antialias : bool
         On axes where the spacing grows, widen the kernel by the ratio of the spacings, so that every input
         sample counts. Without it, samples between the output positions are skipped, and noise and fine texture
@@ -65,7 +65,7 @@ def resample(
         raise InputError(f"order {order} is not one of 0 (nearest), 1 (linear), 3 (cubic)")
     if order and array.dtype.kind not in "iuf":
         raise InputError(f"{array.dtype} values cannot be interpolated", fix="order=0")
-    fill = _as_dtype(outside, array.dtype)
+    fill = None if outside is None else _as_dtype(outside, array.dtype)
     axes = onto.axes()
     # axis k of x, y, z is axis 2 - k of the array
     indices = [(axes[k] - grid.origin[k]) / grid.spacing[k] for k in (2, 1, 0)]
@@ -74,7 +74,7 @@ def resample(
     else:
         ratios = [onto.spacing[k] / grid.spacing[k] if antialias else 1.0 for k in (2, 1, 0)]
         result = _interpolate(array, indices, order, ratios)
-    for axis, index in enumerate(indices):
+    for axis, index in enumerate(indices if fill is not None else ()):
         inside = (index >= -0.5 - _TOLERANCE) & (index < array.shape[axis] - 0.5 - _TOLERANCE)
         result[(slice(None),) * axis + (~inside,)] = fill
     return result
@@ -111,9 +111,9 @@ def _along(
     if ratio == 1.0 and len(index) == n and np.array_equal(index, np.arange(n)):
         return array
     radius = ratio * (1 if order == 1 else 2)
-    first = np.floor(np.clip(index, -0.5, n - 0.5) - radius).astype(np.intp) + 1
+    first = np.floor(np.clip(index, 0, n - 1) - radius).astype(np.intp) + 1
     taps = first + np.arange(int(np.ceil(2 * radius)))[:, None]
-    weights = _kernel((taps - np.clip(index, -0.5, n - 0.5)) / ratio, order)
+    weights = _kernel((taps - np.clip(index, 0, n - 1)) / ratio, order)
     weights[(taps < 0) | (taps >= n)] = 0
     weights /= weights.sum(axis=0)
     shape = [1, 1, 1]

@@ -28,7 +28,8 @@ class VoxelSize:
     z: float
 
     def __post_init__(self) -> None:
-        for axis, value in zip("xyz", self, strict=True):
+        for axis, value in zip("xyz", (self.x, self.y, self.z), strict=True):
+            object.__setattr__(self, axis, float(value))
             if not math.isfinite(value) or value <= 0:
                 raise InputError(
                     f"voxel size {axis} = {value} µm is not a positive number",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,38 +19,6 @@ from cloudreg_io.files import image, image_tiff, tiff
 from cloudreg_io.run import digest
 from cloudreg_io.space import Vector3i, VoxelSize
 from cloudreg_io.volumes.series import Missing, Series, find_series
-
-
-class Stack(Protocol):
-    """A stack, small enough to be pickled."""
-
-    @property
-    def size(self) -> Vector3i:
-        """Voxels along x, y, z."""
-        ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As stored."""
-        ...
-
-    @property
-    def voxel_size(self) -> VoxelSize | None:
-        """What the header says, if anything."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when the files do."""
-        ...
-
-    def planes(self, begin: int, end: int) -> Iterator[NDArray[Any]]:
-        """The planes [y, x] from z = begin to end."""
-        ...
-
-    def name(self, z: int) -> str:
-        """What to call a plane in messages."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +119,10 @@ class FileStack:
         return f"{self.header.path} plane {z}"
 
 
-def open_stack(path: Path, *, missing: Missing = "error") -> PlaneStack | FileStack:
+Stack = PlaneStack | FileStack
+
+
+def open_stack(path: Path, *, missing: Missing = "error") -> Stack:
     """Look at a stack: every header is read and checked against the first, no pixel is.
 
     Parameters

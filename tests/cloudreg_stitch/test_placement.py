@@ -2,11 +2,12 @@ import json
 from itertools import pairwise
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.space import VoxelSize
 from cloudreg_stitch.placement import FLAGS, Displacement, PlacedTile, Placement
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 vector = st.tuples(finite, finite, finite)
@@ -41,9 +42,7 @@ def placements(draw):
     pairs = tuple(
         Displacement(a, b, "y", draw(vector), draw(fraction), draw(st.booleans())) for a, b in pairwise(names)
     )
-    return Placement(
-        tiles, pairs, VoxelSize(0.6, 0.6, 3.0), draw(st.text(max_size=5)), {"CHN01": draw(vector)}
-    )
+    return Placement(tiles, pairs, VoxelSize(0.6, 0.6, 3.0), draw(st.text(max_size=5)), {"CHN01": draw(vector)})
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

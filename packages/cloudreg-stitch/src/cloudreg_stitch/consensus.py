@@ -89,9 +89,7 @@ def _join_loops(
     return bool(loops)
 
 
-def _edges(
-    groups: _Groups, ends: NDArray[np.intp], displacements: NDArray[np.float64]
-) -> dict[int, list[_Edge]]:
+def _edges(groups: _Groups, ends: NDArray[np.intp], displacements: NDArray[np.float64]) -> dict[int, list[_Edge]]:
     """The links between groups, as seen from either."""
     edges: dict[int, list[_Edge]] = {}
     moves = groups.offset[ends[:, 0]] + displacements - groups.offset[ends[:, 1]]

@@ -69,8 +69,12 @@ def correlate(
     cross = _inverse(transform_a * transform_b.conj(), size, [k % n for k, n in zip(steps, size, strict=True)])
     mirrored = [(nb - 1 + k) % n for k, n, nb in zip(steps, size, b.shape, strict=True)]
     cross_null = _inverse(transform_a * transform_b, size, mirrored)
-    boxes_a = [(np.maximum(0, k), np.minimum(na, nb + k)) for k, na, nb in zip(steps, a.shape, b.shape, strict=True)]
-    boxes_b = [(np.maximum(0, -k), np.minimum(nb, na - k)) for k, na, nb in zip(steps, a.shape, b.shape, strict=True)]
+    boxes_a = [
+        (np.maximum(0, k), np.minimum(na, nb + k)) for k, na, nb in zip(steps, a.shape, b.shape, strict=True)
+    ]
+    boxes_b = [
+        (np.maximum(0, -k), np.minimum(nb, na - k)) for k, na, nb in zip(steps, a.shape, b.shape, strict=True)
+    ]
     boxes_m = [(nb - high, nb - low) for (low, high), nb in zip(boxes_b, b.shape, strict=True)]
     moments_a, moments_b = _Moments(a), _Moments(b)
     count = _outer([np.maximum(0, high - low) for low, high in boxes_a])

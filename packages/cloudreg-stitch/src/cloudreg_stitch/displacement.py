@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from cloudreg_io.run import Shared
 from cloudreg_io.space import Vector3i
-
 from cloudreg_stitch.correlation import CorrelationMap, Range, correlate
 from cloudreg_stitch.highpass import highpass
 from cloudreg_stitch.peak import quadratic_peak
@@ -154,7 +153,9 @@ class _BinFrame:
 
 def _refine(files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, nothing: Measurement) -> Measurement:
     score, null = found.ncc * found.weight, found.null * found.weight
-    sigma = float(np.sqrt(np.mean(np.square(null[found.weight > 0], dtype=np.float64)))) if found.weight.any() else 0.0
+    sigma = (
+        float(np.sqrt(np.mean(np.square(null[found.weight > 0], dtype=np.float64)))) if found.weight.any() else 0.0
+    )
     if sigma == 0:
         return nothing
     peaks = _peaks(score)

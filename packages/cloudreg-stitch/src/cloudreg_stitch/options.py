@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ class AlignOptions:
         it, 30 voxels per 1024 pixels of tile width or height, and 10 in z.
     placement : Path, optional
         A placement file whose tiles flagged `pinned` stay where they are.
+    identity : mapping
+        What the planes depend on (fingerprint of the acquisition, digests of corrections), JSON values.
     """
 
     search: Vector3i | None = None
     placement: Path | None = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.search is not None and (len(self.search) != 3 or min(self.search) < 0):
@@ -46,5 +50,6 @@ class AlignOptions:
         """Everything here that determines the result."""
         return {
             "search": list(self.search) if self.search else None,
-            "placement": digest(self.placement) if self.placement else None,
+            "placement": digest(self.placement) if self.placement and self.placement.is_file() else None,
+            **self.identity,
         }

@@ -18,7 +18,6 @@ from typing import Any
 from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
 from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.space import VoxelSize
-
 from cloudreg_stitch.checked import CheckedObject
 
 Vector3 = tuple[float, float, float]

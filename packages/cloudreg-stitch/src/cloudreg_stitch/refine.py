@@ -262,9 +262,7 @@ def _block_peak(ncc: NDArray[np.float64]) -> NDArray[np.float64]:
     return offset
 
 
-def _drift(
-    centres: NDArray[np.float64], offsets: NDArray[np.float64], extent: NDArray[np.float64]
-) -> float:
+def _drift(centres: NDArray[np.float64], offsets: NDArray[np.float64], extent: NDArray[np.float64]) -> float:
     """How much a straight line through the offsets changes over the overlap, if that is significant."""
     spread = np.ptp(centres, axis=0)
     varying = spread > 0.3 * extent

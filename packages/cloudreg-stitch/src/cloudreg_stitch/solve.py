@@ -65,7 +65,10 @@ class Solution:
 
 
 def solve(
-    stage: NDArray[np.float64], links: Sequence[Link], fixed: NDArray[np.bool_] | None = None, trust: Sequence[float] | None = None
+    stage: NDArray[np.float64],
+    links: Sequence[Link],
+    fixed: NDArray[np.bool_] | None = None,
+    trust: Sequence[float] | None = None,
 ) -> Solution:
     """Find the positions of all tiles.
 
@@ -120,7 +123,8 @@ def _least_squares(
     rows = np.arange(links)
     ones = np.ones(links)
     incidence = sparse.csr_matrix(
-        (np.concatenate([ones, -ones]), (np.tile(rows, 2), np.concatenate([ends[:, 1], ends[:, 0]]))), (links, tiles)
+        (np.concatenate([ones, -ones]), (np.tile(rows, 2), np.concatenate([ends[:, 1], ends[:, 0]]))),
+        (links, tiles),
     )
     tie = _STAGE_PRECISION * float(np.median(precision))
     for axis in range(3):

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Vector3i
 from cloudreg_io.tiles import TileGrid
-
 from cloudreg_stitch.placement import Vector3
 
 # (bin of x and y, bin of z, most bytes of a pair of strips): the finest that fits. Beyond a few MB a finer
@@ -134,7 +133,9 @@ def plan_survey(grid: TileGrid, search: Vector3i, bytes_per_voxel: int = 2) -> S
     edge, edge_z = _choose_bins(grid, search)
     pairs = tuple(_plan_pair(grid, pair, search, edge) for pair in _neighbours(grid))
     small, small_z = small_factors(grid, edge)
-    return SurveyPlan(grid, search, edge, edge_z, _choose_slabs(grid, search, pairs, bytes_per_voxel), small, small_z, pairs)
+    return SurveyPlan(
+        grid, search, edge, edge_z, _choose_slabs(grid, search, pairs, bytes_per_voxel), small, small_z, pairs
+    )
 
 
 def small_factors(grid: TileGrid, edge: int = 1) -> tuple[int, int]:
@@ -168,7 +169,7 @@ def _plan_pair(grid: TileGrid, pair: tuple[int, int, str, Vector3], search: Vect
     a, b, axis, nominal = pair
     k = "xy".index(axis)
     size = grid.tile_size[k]
-    if not 0 < nominal[k] + search[k] or nominal[k] - search[k] > size - 2 * edge:
+    if not nominal[k] + search[k] > 0 or nominal[k] - search[k] > size - 2 * edge:
         return PairPlan(a, b, axis, nominal, None, None)
     start, stop = _overlap(grid, search, axis, nominal)
     along_a = (start // edge * edge, size)
@@ -200,9 +201,7 @@ def _choose_slabs(
     width, height, planes = grid.tile_size
     # an inner tile has four strips; this is the most that one plane adds to a tile's scratch
     per_plane = min(4 * max(math.prod(strip.shape) for strip in strips), width * height)
-    budget = max(
-        _SLAB_FRACTION * planes * width * height / per_plane, _SLAB_BYTES / (per_plane * bytes_per_voxel)
-    )
+    budget = max(_SLAB_FRACTION * planes * width * height / per_plane, _SLAB_BYTES / (per_plane * bytes_per_voxel))
     depth = min(planes, search[2] + _SLAB_PLANES)
     count = max(1, min(int(budget // depth), planes // depth))
     if budget >= planes:

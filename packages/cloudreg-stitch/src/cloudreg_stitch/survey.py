@@ -7,7 +7,7 @@ tiles. Other channels are read at every n-th plane only, for their small copies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from cloudreg_io.run import Run, Shared, Unit
 from cloudreg_io.tiles import Tile, TileSource
-
 from cloudreg_stitch.binning import bin_plane
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.scratch_arrays import PlaneWriter, whole_folder
@@ -91,7 +90,7 @@ def survey(run: Run, source: TileSource, options: AlignOptions | None = None) ->
     """
     options = options or AlignOptions()
     plan = plan_survey(source.grid, options.search_of(source.grid), source.dtype.itemsize)
-    tiles = _survey(run, source, plan, _survey_tile, "survey")
+    tiles = _survey(run, source, plan, _survey_tile, "survey", options.to_json())
     return Survey(run.scratch, source.channel, plan, tiles, (plan.small_z - 1) / 2)
 
 
@@ -99,17 +98,21 @@ def overview_survey(run: Run, source: TileSource, options: AlignOptions | None =
     """Read every n-th plane of a channel, about one each 22.5 µm, for the small copies only."""
     options = options or AlignOptions()
     plan = plan_survey(source.grid, options.search_of(source.grid), source.dtype.itemsize)
-    tiles = _survey(run, source, plan, _overview_tile, "overview survey")
+    tiles = _survey(run, source, plan, _overview_tile, "overview survey", dict(options.identity))
     return Survey(run.scratch, source.channel, plan, tiles, float(plan.small_z // 2))
 
 
 def _survey(
-    run: Run, source: TileSource, plan: SurveyPlan, function: Any, name: str
+    run: Run,
+    source: TileSource,
+    plan: SurveyPlan,
+    function: Callable[[_Task], dict[str, Any]],
+    name: str,
+    options: dict[str, Any],
 ) -> tuple[TileStatistics | None, ...]:
     context = run.share(f"{name} {source.channel}", _Context(source, plan, run.scratch))
     indices = {tile.name: i for i, tile in enumerate(source.grid.tiles) if tile.scanned}
     units = [Unit(tile, _Task(context, index)) for tile, index in indices.items()]
-    options = {"search": list(plan.search), "tile_size": list(plan.grid.tile_size)}
     results = run.stage(name, function, units, channel=source.channel, options=options)
     return tuple(
         TileStatistics.from_json(results[tile.name]) if tile.name in results else None

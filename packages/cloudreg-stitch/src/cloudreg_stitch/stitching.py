@@ -148,10 +148,10 @@ def stitch(
 def _placement(run: Run, sources: _Sources, channel: str, options: StitchOptions) -> Placement:
     path = run.out / PLACEMENT
     if options.steps != "fuse":
-        from cloudreg_stitch.place import place
+        from cloudreg_stitch.align import place
         from cloudreg_stitch.survey import survey
 
-        align = AlignOptions(search=options.search, placement=options.placement)
+        align = AlignOptions(options.search, options.placement, sources.identity(channel))
         source = sources.shaded(channel)
         return place(run, source, survey(run, source, align), align)
     if options.placement is not None:

@@ -1,45 +1,39 @@
-"""What a person sees while a command works: a bar on a terminal, plain lines elsewhere. Only here is rich used."""
+"""Progress on a terminal, drawn by rich; elsewhere it is plain lines (`cloudreg_io.console.LineProgress`)."""
 
 from __future__ import annotations
 
-import logging
 import sys
-import time
 from typing import TYPE_CHECKING
+
+from cloudreg_io.console import LineProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from cloudreg_io.run import Progress
+    from cloudreg_io.run.progress import Progress
 
 
 def progress() -> Progress:
-    """A drawer of progress for standard error: rich on a terminal, log lines elsewhere."""
-    return _Bar() if sys.stderr.isatty() else _Lines()
+    """What draws progress on standard error: a bar on a terminal, lines elsewhere."""
+    return ProgressBar() if sys.stderr.isatty() else LineProgress()
 
 
-def set_up_logging(*, debug: bool) -> None:
-    """Send the libraries' log to standard error."""
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s", force=True
-    )
-    if not debug:
-        return
-    for chatty in ("numba", "botocore", "urllib3", "matplotlib"):
-        logging.getLogger(chatty).setLevel(logging.INFO)
+class ProgressBar:
+    """One bar a stage, with the time that it took and the time that it still takes."""
 
-
-class _Bar:
     def __init__(self) -> None:
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
     def start(self, name: str, total: int, done: int = 0) -> None:
+        """A stage begins."""
+        # rich takes 60 ms to import: not for --help
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
+        self.finish()
         self._bar = RichProgress(
             TextColumn("{task.description:<24}"),
             BarColumn(),
@@ -52,35 +46,12 @@ class _Bar:
         self._task = self._bar.add_task(name, total=total, completed=done)
 
     def advance(self, n: int = 1) -> None:
+        """More units are finished."""
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, n)
 
     def finish(self) -> None:
+        """The stage is complete, or was broken off."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-class _Lines:
-    """A line when a stage begins and ends, and one every half minute between."""
-
-    _PAUSE = 30.0
-
-    def start(self, name: str, total: int, done: int = 0) -> None:
-        self._name, self._total, self._done = name, total, done
-        self._began = self._said = time.monotonic()
-        if done:
-            self._say(f"going on at {done} of {total}")
-
-    def advance(self, n: int = 1) -> None:
-        self._done += n
-        if time.monotonic() - self._said > self._PAUSE:
-            self._say(f"{self._done} of {self._total}")
-
-    def finish(self) -> None:
-        self._say(f"done, {time.monotonic() - self._began:.1f} s")
-
-    def _say(self, text: str) -> None:
-        self._said = time.monotonic()
-        sys.stderr.write(f"{self._name}: {text}\n")
-        sys.stderr.flush()

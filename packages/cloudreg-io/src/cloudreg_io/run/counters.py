@@ -9,7 +9,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(slots=True)
@@ -17,6 +17,8 @@ class _Totals:
     bytes_read: int = 0
     bytes_written: int = 0
     planes_decoded: int = 0
+    values_clipped_low: int = 0
+    values_clipped_high: int = 0
 
 
 _totals = _Totals()
@@ -31,6 +33,8 @@ class Cost:
     bytes_read: int = 0
     bytes_written: int = 0
     planes_decoded: int = 0
+    values_clipped_low: int = 0
+    values_clipped_high: int = 0
     peak_memory_bytes: int = 0
 
     def __add__(self, other: Cost) -> Cost:
@@ -39,11 +43,20 @@ class Cost:
         return Cost(**sums)
 
 
-def count(*, bytes_read: int = 0, bytes_written: int = 0, planes_decoded: int = 0) -> None:
+def count(
+    *,
+    bytes_read: int = 0,
+    bytes_written: int = 0,
+    planes_decoded: int = 0,
+    values_clipped_low: int = 0,
+    values_clipped_high: int = 0,
+) -> None:
     """Add to this process's totals. A plane is counted each time it is opened for its pixels."""
     _totals.bytes_read += bytes_read
     _totals.bytes_written += bytes_written
     _totals.planes_decoded += planes_decoded
+    _totals.values_clipped_low += values_clipped_low
+    _totals.values_clipped_high += values_clipped_high
 
 
 class Meter:
@@ -52,17 +65,16 @@ class Meter:
     def __init__(self) -> None:
         self._wall = time.monotonic()
         self._cpu = time.process_time()
-        self._before = _Totals(_totals.bytes_read, _totals.bytes_written, _totals.planes_decoded)
+        self._before = replace(_totals)
 
     def cost(self) -> Cost:
         """What this process did since the meter was made."""
+        counted = {f.name: getattr(_totals, f.name) - getattr(self._before, f.name) for f in fields(_totals)}
         return Cost(
             seconds=time.monotonic() - self._wall,
             cpu_seconds=time.process_time() - self._cpu,
-            bytes_read=_totals.bytes_read - self._before.bytes_read,
-            bytes_written=_totals.bytes_written - self._before.bytes_written,
-            planes_decoded=_totals.planes_decoded - self._before.planes_decoded,
             peak_memory_bytes=peak_memory(),
+            **counted,
         )
 
 

@@ -1,0 +1,161 @@
+"""The commands that belong to no package: demo, doctor, inspect, run. Each parses, calls one function, prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cloudreg_io.console import (
+    DebugFlag,
+    JobsOption,
+    JsonFlag,
+    MemoryOption,
+    OverwriteFlag,
+    command_progress,
+    memory_bytes,
+)
+
+AcquisitionArgument = Annotated[Path, typer.Argument(metavar="ACQ", help="Folder of the acquisition, or its grid list.")]
+VoxelSizeOption = Annotated[
+    tuple[float, float, float] | None,
+    typer.Option("--voxel-size", metavar="X Y Z", help="In µm, in place of what the metadata say."),
+]
+
+
+def demo(
+    context: typer.Context,
+    out: Annotated[Path, typer.Argument(metavar="[OUT]", help="New folder for everything.")] = Path("cloudreg-demo"),
+    jobs: JobsOption = 2,
+    json_output: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Make a phantom brain, image it as tiles with known faults, run the whole pipeline, print the errors."""
+    from cloudreg_cli.demo import in_words, run_demo
+
+    result = run_demo(out, jobs=jobs, progress=command_progress(context))
+    if result is not None:
+        typer.echo(json.dumps(result, indent=2) if json_output else in_words(result))
+
+
+def inspect(
+    acquisition: AcquisitionArgument,
+    voxel_size: VoxelSizeOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Decode every plane, not only its header.")] = False,
+    json_output: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Say what an acquisition is, and whether every plane is there. Exit status 1 if not."""
+    from cloudreg_cli.inspection import describe, in_words
+    from cloudreg_io.tiles.completeness import check
+    from cloudreg_io.tiles.open import open_acquisition
+
+    found = open_acquisition(acquisition, voxel_size=voxel_size)
+    report = check(found, found.channels, full=full)
+    typer.echo(json.dumps(describe(found, report), indent=2) if json_output else in_words(found, report))
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def doctor(
+    folder: Annotated[Path, typer.Argument(help="Where results would be written.")] = Path(),
+    json_output: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Check that this machine has what the work needs. Exit status 1 if something essential is missing."""
+    from dataclasses import asdict
+
+    from cloudreg_cli.doctor import examine
+
+    findings = []
+    for finding in examine(folder):
+        findings.append(finding)
+        if not json_output:
+            mark = "ok  " if finding.ok else "FAIL" if finding.essential else "none"
+            typer.echo(f"{mark} {finding.name:<18} {finding.text}")
+    if json_output:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    if not all(finding.ok for finding in findings if finding.essential):
+        raise typer.Exit(1)
+
+
+def run(  # noqa: PLR0913 -- one parameter an option
+    context: typer.Context,
+    acquisition: AcquisitionArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of results; one that exists is gone on with.")],
+    channels: Annotated[str, typer.Option(help="Which, such as 0,1 or CHN00,CHN01. Default: all.")] = "",
+    align_channel: Annotated[
+        str, typer.Option(help="Channel on which tiles are placed. Default: the first.")
+    ] = "",
+    voxel_size: VoxelSizeOption = None,
+    missing: Annotated[
+        str, typer.Option(help="What to do about planes that are missing: error, or fill (they are left out).")
+    ] = "error",
+    shading: Annotated[bool, typer.Option(help="Estimate and correct the shading of the planes.")] = True,
+    background: Annotated[str, typer.Option(help="Counts without light: auto, none, or a number.")] = "auto",
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Planes from which shading is estimated. Default: 20 %, at most 200.")
+    ] = None,
+    bias: Annotated[bool, typer.Option(help="Estimate and correct the slow illumination of the volume.")] = True,
+    search: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(metavar="X Y Z", help="How far, in voxels, neighbours may be off the stage's word."),
+    ] = None,
+    placement: Annotated[
+        Path | None, typer.Option(help="Place the tiles as this placement.json says; nothing is aligned.")
+    ] = None,
+    interpolation: Annotated[
+        str, typer.Option(help="linear: between voxels where a tile lies at a fraction; nearest: counts untouched.")
+    ] = "linear",
+    bounds: Annotated[
+        tuple[int, int, int, int, int, int] | None,
+        typer.Option(metavar="X0 Y0 Z0 X1 Y1 Z1", help="Fuse this box of the mosaic only, in voxels."),
+    ] = None,
+    mips: Annotated[int | None, typer.Option(min=1, help="Number of levels of the volumes.")] = None,
+    smallest: Annotated[
+        int | None, typer.Option(min=1, help="Levels are added until the largest axis is at most this. Default: 128.")
+    ] = None,
+    compression: Annotated[str, typer.Option(help="Of chunks: gzip, zstd or br.")] = "gzip",
+    sharded: Annotated[
+        bool | None, typer.Option("--sharded/--no-sharded", help="Pack chunks into shards. Default: above 100 000.")
+    ] = None,
+    jobs: JobsOption = 1,
+    memory: MemoryOption = "",
+    overwrite: OverwriteFlag = False,
+    json_output: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Take an acquisition to fused volumes: shading, placement, bias, fusion, for every channel.
+
+    Killed at any moment, it goes on with the same command. `mpirun -np N cloudreg run …` spreads the work over
+    N - 1 workers. The raw data are only read.
+    """
+    from cloudreg_cli.pipeline import RunOptions, in_words, run_acquisition
+    from cloudreg_io.space import Bounds
+
+    options = RunOptions(
+        channels=tuple(part.strip() for part in channels.split(",") if part.strip()),
+        align_channel=align_channel,
+        voxel_size=voxel_size,
+        missing=missing,
+        shading=shading,
+        background=background,
+        sample=sample,
+        bias=bias,
+        search=search,
+        placement=placement,
+        interpolation=interpolation,
+        bounds=Bounds(bounds[:3], bounds[3:]) if bounds else None,
+        mips=mips,
+        smallest=smallest,
+        compression=compression,
+        sharded=sharded,
+        memory=memory_bytes(memory),
+    )
+    result = run_acquisition(
+        acquisition, out, options, jobs=jobs, overwrite=overwrite, progress=command_progress(context)
+    )
+    if result is not None:
+        typer.echo(json.dumps(result, indent=2) if json_output else in_words(result))

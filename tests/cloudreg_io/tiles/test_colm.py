@@ -159,7 +159,7 @@ def test_an_unknown_objective_needs_a_voxel_size(colm):
     with pytest.raises(InputError, match=r"\[Objectives\] North = '16x/0.8'.*4x .*10x .*25x") as caught:
         open_acquisition(colm.root)
     assert "--voxel-size" in caught.value.fix
-    assert open_acquisition(colm.root, voxel_size=VoxelSize(1, 1, 4)).grid.voxel_size.z == 4
+    assert open_acquisition(colm.root, voxel_size=(1, 1, 4)).grid.voxel_size == VoxelSize(1, 1, 4)
 
 
 KEYS = [(section, key) for section, keys in SECTIONS.items() for key in keys if key != "Y Resolution"]

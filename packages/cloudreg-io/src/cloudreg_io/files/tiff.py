@@ -66,7 +66,7 @@ def read_header(path: Path | str, *, pages: int | None = 1) -> TiffHeader:
     NotFoundError
         No such file.
     """
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)  # parsing it again costs as much as the file
     with open_file(path) as file:
         return _header(read_layout(file, path), path, pages)
 
@@ -97,7 +97,7 @@ def read_plane(
     NotFoundError
         No such file.
     """
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)
     with open_file(path) as file:
         layout = read_layout(file, path)
         header = _header(layout, path, 1)

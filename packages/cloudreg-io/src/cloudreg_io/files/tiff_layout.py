@@ -28,7 +28,7 @@ _PIXELS = frozenset([_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _FILL_ORDER, _SAMPLES
 _STRIPS = frozenset([_STRIP_OFFSETS, _STRIP_ROWS, _STRIP_COUNTS])
 _TILES = frozenset([_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS])
 _NEEDED = _PIXELS | _STRIPS | _TILES
-_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_INTEGERS = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 13: ("I", 4), 16: ("Q", 8), 18: ("Q", 8)}
 
 COMPRESSIONS = {1: "none", 5: "lzw", 7: "jpeg", 8: "deflate", 32773: "packbits", 32946: "deflate", 50000: "zstd"}
 # The most that one byte of a strip can become. Deflate: a 258-byte match in 2 bits. LZW: the longest string
@@ -161,7 +161,7 @@ class _Parser:
             )
         self._order = "<" if head[:2] == b"II" else ">"
         self._big = head[2:4] in (b"+\0", b"\0+")
-        return self._unpack("Q" if self._big else "I", 8 if self._big else 4)[0]
+        return self._pointer(8 if self._big else 4)
 
     def _entries(self, offset: int) -> tuple[int, int]:
         """Number of entries of a directory and the offset of the first."""
@@ -175,25 +175,27 @@ class _Parser:
         number, start = self._entries(offset)
         length = 20 if self._big else 12
         buffer, at = self._bytes(start, number * length)
-        # One pass over the entries before their values are looked up, which may move the window.
-        pattern = self._order + ("HHQ" if self._big else "HHI")
-        heads = [struct.unpack_from(pattern, buffer, at + i * length) for i in range(number)]
-        inline = length - struct.calcsize(pattern)
+        head = struct.Struct(self._order + ("HHQ" if self._big else "HHI"))
         values: dict[int, tuple[int, ...]] = {}
-        for i, (tag, kind, count) in enumerate(heads):
-            if tag in _NEEDED and kind in _INTEGERS:
-                place = start + i * length + (length - inline)
-                values[tag] = self._values(_INTEGERS[kind], count, place, inline)
-        following = self._unpack("Q" if self._big else "I", start + number * length)[0]
-        return values, following
+        elsewhere: list[tuple[int, str, int, int]] = []
+        for entry in range(at, at + number * length, length):
+            tag, kind, count = head.unpack_from(buffer, entry)
+            if tag not in _NEEDED or kind not in _INTEGERS:
+                continue
+            letter, size = _INTEGERS[kind]
+            if count * size > self.size:
+                raise damaged(self._path, f"a tag claims {count} values, more than the file can hold")
+            if count * size <= length - head.size:
+                values[tag] = struct.unpack_from(f"{self._order}{count}{letter}", buffer, entry + head.size)
+            else:
+                elsewhere.append((tag, letter, count, start + entry - at + head.size))
+        # only now, since looking elsewhere in the file replaces the buffer
+        for tag, letter, count, place in elsewhere:
+            values[tag] = self._unpack(f"{count}{letter}", self._pointer(place))
+        return values, self._pointer(start + number * length)
 
-    def _values(self, kind: str, count: int, place: int, inline: int) -> tuple[int, ...]:
-        length = count * struct.calcsize("<" + kind)
-        if length > self.size:
-            raise damaged(self._path, f"a tag claims {count} values, more than the file can hold")
-        if length > inline:
-            place = self._unpack("Q" if self._big else "I", place)[0]
-        return self._unpack(f"{count}{kind}", place)
+    def _pointer(self, place: int) -> int:
+        return self._unpack("Q" if self._big else "I", place)[0]
 
     def _count_pages(self, first: int, offset: int) -> int:
         """Directories from `offset` on; a chain that returns to itself is damage."""
@@ -203,7 +205,7 @@ class _Parser:
                 raise damaged(self._path, "its directories form a loop")
             seen.add(offset)
             number, start = self._entries(offset)
-            offset = self._unpack("Q" if self._big else "I", start + number * (20 if self._big else 12))[0]
+            offset = self._pointer(start + number * (20 if self._big else 12))
         return len(seen) - 1
 
     def _describe(self, values: dict[int, tuple[int, ...]]) -> Layout:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.tiff import TiffHeader, read_header
-from cloudreg_io.tiles.acquisition import PlaneFiles, natural_key
+from cloudreg_io.tiles.acquisition import PlaneFiles
 from cloudreg_io.tiles.problem import Problem
 
 # What a camera writes and the stages can work on.
@@ -43,7 +43,7 @@ class Listing:
         """Take the names found for each plane number of one tile."""
         names: list[str | None] = [None] * self.planes
         for plane, candidates in found.items():
-            chosen, *others = sorted(candidates, key=natural_key)
+            chosen, *others = candidates
             if others:
                 detail = " and ".join([chosen, *others])
                 self.problems.append(Problem("duplicate", channel, tile, (plane,), folder / others[0], detail))
@@ -58,7 +58,7 @@ class Listing:
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds, hidden files left out, in natural order.
+    """What a folder holds, hidden files left out, ordered by name.
 
     Raises
     ------
@@ -72,11 +72,11 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
         raise NotFoundError(f"folder {folder} not found") from error
     except OSError as error:
         raise InputError(f"folder {folder} cannot be listed: {error.strerror or error}") from error
-    return sorted(visible, key=lambda entry: natural_key(entry.name))
+    return sorted(visible, key=lambda entry: entry.name)
 
 
 def file_names(folder: Path) -> list[str]:
-    """Names of the files in a folder, hidden ones left out, in natural order."""
+    """Names of the files in a folder, hidden ones left out, ordered bytewise."""
     return [entry.name for entry in entries(folder) if not is_folder(entry)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ READERS: dict[str, _Reader] = {
 
 
 def open_acquisition(
-    path: Path | str, *, voxel_size: VoxelSize | None = None, reader: str | None = None
+    path: Path | str, *, voxel_size: VoxelSize | Sequence[float] | None = None, reader: str | None = None
 ) -> Acquisition:
     """Open raw tiles, whatever describes them.
 
@@ -41,7 +41,7 @@ def open_acquisition(
     path : Path
         COLM: the folder that holds `VW0`, or `VW0`. Grid list: the TOML or CSV file or its folder. TeraStitcher:
         the import XML or its folder.
-    voxel_size : VoxelSize, optional
+    voxel_size : VoxelSize or three numbers x, y, z in µm, optional
         Instead of what the metadata say.
     reader : {"colm", "grid", "terastitcher"}, optional
         Instead of choosing by what is there.
@@ -63,14 +63,17 @@ def open_acquisition(
         raise NotFoundError(f"{place} not found", fix="check the path")
     if not place.exists():
         raise InputError(f"{place} is a link that leads nowhere, or in a loop")
+    if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
+        raise InputError(f"{place} may not be read by this user", fix="ask its owner for read permission")
+    size = None if voxel_size is None else VoxelSize.of(voxel_size)
     if reader is not None:
         if reader not in READERS:
             raise InputError(f"no reader {reader!r}", fix=f"readers are {', '.join(READERS)}")
-        return READERS[reader].open(place, voxel_size)
+        return READERS[reader].open(place, size)
     looks = {name: candidate.signs(place) for name, candidate in READERS.items()}
     for name, look in looks.items():
         if look.fit:
-            return READERS[name].open(place, voxel_size)
+            return READERS[name].open(place, size)
     raise _unknown(place, looks)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudreg_io.errors import InputError
+from cloudreg_io.tiles.acquisition import natural_key
 from cloudreg_io.tiles.listing import file_names
 
 # Names of the files of each plane number of one tile; more than one name is a duplicate.
@@ -65,7 +66,7 @@ class PlanePattern:
         A folder that does not exist has no planes: the completeness check reports it.
         """
         folder = self.folder(root, tile)
-        names = file_names(folder) if folder.exists() else []
+        names = sorted(file_names(folder), key=natural_key) if folder.exists() else []
         matches = [match for match in map(self.name.fullmatch, names) if match]
         if not self.numbered:
             return {index: [match[0]] for index, match in enumerate(matches)}

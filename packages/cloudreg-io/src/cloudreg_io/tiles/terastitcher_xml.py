@@ -88,7 +88,7 @@ def _slices_by_channel(project: Project, stack: Stack) -> dict[str, list[str]]:
         wanted = re.compile(stack.image_regex or r".*\..*")
     except re.error as error:
         raise InputError(f"{project.path}: IMG_REGEX = {stack.image_regex!r} cannot be used: {error}") from error
-    names = file_names(folder) if folder.is_dir() else []
+    names = sorted(file_names(folder), key=natural_key) if folder.is_dir() else []
     names = [name for name in names if wanted.fullmatch(name) and name.casefold() != "thumbs.db"]
     numbers = [_CHANNEL.search(name) for name in names]
     if not all(numbers):

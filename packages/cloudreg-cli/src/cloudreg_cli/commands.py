@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,7 +18,9 @@ from cloudreg_io.console import (
     memory_bytes,
 )
 
-AcquisitionArgument = Annotated[Path, typer.Argument(metavar="ACQ", help="Folder of the acquisition, or its grid list.")]
+AcquisitionArgument = Annotated[
+    Path, typer.Argument(metavar="ACQ", help="Folder of the acquisition, or its grid list.")
+]
 VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,
     typer.Option("--voxel-size", metavar="X Y Z", help="In µm, in place of what the metadata say."),
@@ -27,7 +29,9 @@ VoxelSizeOption = Annotated[
 
 def demo(
     context: typer.Context,
-    out: Annotated[Path, typer.Argument(metavar="[OUT]", help="New folder for everything.")] = Path("cloudreg-demo"),
+    out: Annotated[Path, typer.Argument(metavar="[OUT]", help="New folder for everything.")] = Path(
+        "cloudreg-demo"
+    ),
     jobs: JobsOption = 2,
     json_output: JsonFlag = False,
     debug: DebugFlag = False,
@@ -81,17 +85,20 @@ def doctor(
         raise typer.Exit(1)
 
 
-def run(  # noqa: PLR0913 -- one parameter an option
+def run(
     context: typer.Context,
     acquisition: AcquisitionArgument,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of results; one that exists is gone on with.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of results; one that exists is gone on with.")
+    ],
     channels: Annotated[str, typer.Option(help="Which, such as 0,1 or CHN00,CHN01. Default: all.")] = "",
     align_channel: Annotated[
         str, typer.Option(help="Channel on which tiles are placed. Default: the first.")
     ] = "",
     voxel_size: VoxelSizeOption = None,
     missing: Annotated[
-        str, typer.Option(help="What to do about planes that are missing: error, or fill (they are left out).")
+        Literal["error", "fill"],
+        typer.Option(help="What to do about planes that are missing: error, or fill (they are left out)."),
     ] = "error",
     shading: Annotated[bool, typer.Option(help="Estimate and correct the shading of the planes.")] = True,
     background: Annotated[str, typer.Option(help="Counts without light: auto, none, or a number.")] = "auto",
@@ -107,7 +114,8 @@ def run(  # noqa: PLR0913 -- one parameter an option
         Path | None, typer.Option(help="Place the tiles as this placement.json says; nothing is aligned.")
     ] = None,
     interpolation: Annotated[
-        str, typer.Option(help="linear: between voxels where a tile lies at a fraction; nearest: counts untouched.")
+        str,
+        typer.Option(help="linear: between voxels where a tile lies at a fraction; nearest: counts untouched."),
     ] = "linear",
     bounds: Annotated[
         tuple[int, int, int, int, int, int] | None,
@@ -115,11 +123,15 @@ def run(  # noqa: PLR0913 -- one parameter an option
     ] = None,
     mips: Annotated[int | None, typer.Option(min=1, help="Number of levels of the volumes.")] = None,
     smallest: Annotated[
-        int | None, typer.Option(min=1, help="Levels are added until the largest axis is at most this. Default: 128.")
+        int | None,
+        typer.Option(min=1, help="Levels are added until the largest axis is at most this. Default: 128."),
     ] = None,
-    compression: Annotated[str, typer.Option(help="Of chunks: gzip, zstd or br.")] = "gzip",
+    compression: Annotated[
+        Literal["gzip", "zstd", "br"], typer.Option(help="Of chunks: gzip, zstd or br.")
+    ] = "gzip",
     sharded: Annotated[
-        bool | None, typer.Option("--sharded/--no-sharded", help="Pack chunks into shards. Default: above 100 000.")
+        bool | None,
+        typer.Option("--sharded/--no-sharded", help="Pack chunks into shards. Default: above 100 000."),
     ] = None,
     jobs: JobsOption = 1,
     memory: MemoryOption = "",

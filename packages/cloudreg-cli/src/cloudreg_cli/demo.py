@@ -115,15 +115,14 @@ def in_words(result: dict[str, Any]) -> str:
     lines = [f"tiles with known truth   {result['raw']}"]
     for volume in result["volumes"]:
         size = " × ".join(map(str, volume["size"]))
-        lines.append(f"volume {volume['channel']}            {volume['url']}   {size} voxels, {volume['mips']} mips")
+        lines.append(f"volume {volume['channel']}            {volume['url']}   {size} voxels")
     lines.append(
         f"placement error          {placement['mean']:.3f} voxels mean, {placement['max']:.3f} max"
         f"   (stage: {placement['mean_of_stage']:.2f}, {placement['max_of_stage']:.2f})"
     )
     for channel, rmse in result["shading_rmse_percent"].items():
-        lines.append(
-            f"shading error {channel}      {rmse['corrected']:.2f} % RMSE   (no correction: {rmse['uncorrected']:.2f} %)"
-        )
+        found, before = rmse["corrected"], rmse["uncorrected"]
+        lines.append(f"shading error {channel}      {found:.2f} % RMSE   (no correction: {before:.2f} %)")
     lines += [
         f"picture                  {result['picture']}",
         "",
@@ -131,4 +130,3 @@ def in_words(result: dict[str, Any]) -> str:
         "With data of your own:   cloudreg inspect ACQ, then cloudreg run ACQ OUT",
     ]
     return "\n".join(lines)
-

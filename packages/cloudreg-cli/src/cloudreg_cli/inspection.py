@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from cloudreg_io.tiles.completeness import Report
 
 from cloudreg_io.tiles import Acquisition
+from cloudreg_io.tiles.completeness import Report
 
 
 def describe(acquisition: Acquisition, report: Report) -> dict[str, Any]:

@@ -17,18 +17,20 @@ from typing import Any, Literal
 from cloudreg_correct.bias import bias_stage
 from cloudreg_correct.corrected import CorrectedTiles
 from cloudreg_correct.sample import ShadingOptions, shading_stage
+from cloudreg_io.fields import Bias, Shading
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, executor, open_run
 from cloudreg_io.space import Bounds
 from cloudreg_io.tiles import Acquisition, TileSource
 from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.fingerprint import fingerprint
 from cloudreg_io.tiles.open import open_acquisition
+from cloudreg_io.volumes.spec import SMALLEST
 from cloudreg_stitch.align import place
 from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.overview import overview
 from cloudreg_stitch.placement import Placement
-from cloudreg_stitch.survey import overview_survey, survey
+from cloudreg_stitch.survey import Survey, overview_survey, survey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +96,7 @@ def run_acquisition(
     with executor(jobs) as pool:
         if pool is None:
             return None
-        return run_in_pool(
-            acquisition, out, options, pool=pool, jobs=jobs, overwrite=overwrite, progress=progress
-        )
+        return run_in_pool(acquisition, out, options, pool=pool, jobs=jobs, overwrite=overwrite, progress=progress)
 
 
 def run_in_pool(
@@ -130,4 +130,121 @@ def run_in_pool(
             run.warn(f"left out: {problem}")
         work = _Pipeline(run, data, options)
         placement = work.placement(aligned)
-        return _summary(run, data, placement, work.fuse(channels, aligned, placement))
+        fusions = [work.fuse(channel, placement, aligned) for channel in channels]
+        return _summary(run, data, placement, fusions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pipeline:
+    """The stages of one run, in the order in which they need each other."""
+
+    run: Run
+    data: Acquisition
+    options: RunOptions
+
+    def placement(self, aligned: str) -> Placement:
+        """Where the tiles go: as a given file says, or found on the alignment channel."""
+        if self.options.placement is not None:
+            placement = Placement.load(self.options.placement)
+            placement.save(self.run.out / "placement.json")
+            return placement
+        return place(self.run, self._shaded(aligned), self._survey(aligned, whole=True), self._align(aligned))
+
+    def fuse(self, channel: str, placement: Placement, aligned: str) -> FusionReport:
+        """The volume of one channel, its shading and bias corrected on the way."""
+        shading = self._shading(channel)
+        bias = self._bias(channel, placement, whole=channel == aligned and self.options.placement is None)
+        source = CorrectedTiles(
+            self._raw(channel),
+            Shading.load(shading) if shading else None,
+            Bias.load(bias) if bias else None,
+            placement.positions_of(channel),
+        )
+        options = FuseOptions(
+            interpolation=self.options.interpolation,
+            bounds=self.options.bounds,
+            mips=self.options.mips,
+            smallest=self.options.smallest,
+            compression=self.options.compression,
+            sharded=self.options.sharded,
+            missing=self.options.missing,
+            memory=self.options.memory,
+            identity=self._identity(channel) | {"bias": digest(bias) if bias else None},
+        )
+        return fuse(self.run, source, placement, options)
+
+    def _raw(self, channel: str) -> TileSource:
+        return self.data.source(channel, fill_missing=self.options.missing == "fill")
+
+    def _shaded(self, channel: str) -> TileSource:
+        shading = self._shading(channel)
+        return CorrectedTiles(self._raw(channel), Shading.load(shading)) if shading else self._raw(channel)
+
+    def _shading(self, channel: str) -> Path | None:
+        if not self.options.shading:
+            return None
+        options = ShadingOptions(
+            background=self.options.background,
+            sample=self.options.sample,
+            identity={"acquisition": fingerprint(self.data, [channel])},
+        )
+        return shading_stage(self.run, self._raw(channel), options)
+
+    def _survey(self, channel: str, *, whole: bool) -> Survey:
+        look = survey if whole else overview_survey
+        return look(self.run, self._shaded(channel), self._align(channel))
+
+    def _bias(self, channel: str, placement: Placement, *, whole: bool) -> Path | None:
+        if not self.options.bias:
+            return None
+        array, grid, covered = overview(self._survey(channel, whole=whole), placement)
+        return bias_stage(self.run, array, grid, channel, mask=covered)
+
+    def _align(self, channel: str) -> AlignOptions:
+        return AlignOptions(search=self.options.search, identity=self._identity(channel))
+
+    def _identity(self, channel: str) -> dict[str, Any]:
+        """What the shaded planes of a channel depend on."""
+        shading = self._shading(channel)
+        return {
+            "acquisition": fingerprint(self.data, [channel]),
+            "shading": digest(shading) if shading else None,
+        }
+
+
+def _summary(run: Run, data: Acquisition, placement: Placement, fusions: Sequence[FusionReport]) -> dict[str, Any]:
+    flags: dict[str, list[str]] = {}
+    for tile in placement.scanned:
+        for flag in tile.flags:
+            flags.setdefault(flag, []).append(tile.name)
+    return {
+        "out": str(run.out),
+        "placement": str(run.out / "placement.json"),
+        "tiles": len(data.grid.scanned),
+        "flags": flags,
+        "volumes": [
+            {
+                "channel": fusion.channel,
+                "url": fusion.url,
+                "size": list(fusion.size),
+                "voxel_size_um": list(fusion.voxel_size),
+                "uncovered": fusion.uncovered,
+                "coverage": fusion.coverage,
+                "seams": fusion.seams,
+            }
+            for fusion in fusions
+        ],
+        "view": f"cloudreg viz serve {shlex.quote(str(run.out))}",
+    }
+
+
+def in_words(result: dict[str, Any]) -> str:
+    """What a run made, for a person."""
+    lines = [f"placement   {result['placement']}   {result['tiles']} tiles"]
+    for flag, tiles in result["flags"].items():
+        lines.append(f"  {flag}: {', '.join(tiles[:8])}{' …' if len(tiles) > 8 else ''}")
+    for volume in result["volumes"]:
+        size = " × ".join(map(str, volume["size"]))
+        lines.append(f"{volume['channel']:<11} {volume['url']}   {size} voxels, {volume['uncovered']} uncovered")
+    lines.append(f"look at it: {result['view']}")
+    return "\n".join(lines)

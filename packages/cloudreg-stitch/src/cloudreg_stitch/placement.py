@@ -125,6 +125,11 @@ class Placement:
         """Position of every cell by name."""
         return {tile.name: tile.position for tile in self.tiles}
 
+    def positions_of(self, channel: str) -> dict[str, Vector3]:
+        """Position of every cell by name in one channel: with that channel's shift."""
+        dx, dy, dz = self.channel_shift.get(channel, (0.0, 0.0, 0.0))
+        return {name: (x + dx, y + dy, z + dz) for name, (x, y, z) in self.positions.items()}
+
     def tile(self, name: str) -> PlacedTile:
         """Return the tile of that name.
 

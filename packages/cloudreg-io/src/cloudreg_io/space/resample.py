@@ -8,6 +8,7 @@ transform has the same conventions and gives the same numbers.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -45,9 +46,9 @@ def resample(
     outside : float, optional
         Value of samples that lie in no voxel of `grid`; None continues the values at the border.
     antialias : bool
-        On axes where the spacing grows, widen the kernel by the ratio of the spacings, so that every input
-        sample counts. Without it, samples between the output positions are skipped, and noise and fine texture
-        fold into the result. No effect with order 0.
+        On axes where the spacing grows, average over about a coarser voxel, so that every input sample counts.
+        Without it, samples between the output positions are skipped, and noise and fine texture fold into the
+        result. No effect with order 0.
 
     Returns
     -------
@@ -110,10 +111,13 @@ def _along(
     n = array.shape[axis]
     if ratio == 1.0 and len(index) == n and np.array_equal(index, np.arange(n)):
         return array
-    radius = ratio * (1 if order == 1 else 2)
-    first = np.floor(np.clip(index, 0, n - 1) - radius).astype(np.intp) + 1
-    taps = first + np.arange(int(np.ceil(2 * radius)))[:, None]
-    weights = _kernel((taps - np.clip(index, 0, n - 1)) / ratio, order)
+    # averaging over this width makes the filter as wide as linear interpolation at the coarser spacing is
+    width = math.sqrt(2 * (ratio**2 - 1))
+    radius = (1 if order == 1 else 2) + width / 2
+    index = np.clip(index, 0, n - 1)
+    first = np.floor(index - radius).astype(np.intp) + 1
+    taps = first + np.arange(math.ceil(2 * radius))[:, None]
+    weights = _weights(taps - index, order, width)
     weights[(taps < 0) | (taps >= n)] = 0
     weights /= weights.sum(axis=0)
     shape = [1, 1, 1]
@@ -125,16 +129,41 @@ def _along(
     return result
 
 
-def _kernel(distance: NDArray[np.float64], order: int) -> NDArray[np.float64]:
-    d = np.abs(distance)
+def _weights(offset: NDArray[np.float64], order: int, width: float) -> NDArray[np.float64]:
+    """Weights of samples at these offsets, where the interpolated function is averaged over `width`.
+
+    The average over an interval of what is interpolated keeps ramps where they are, for any width; stretching the
+    kernel would not.
+    """
+    if width == 0:
+        return _kernel(offset, order)
+    return (_integral(offset + width / 2, order) - _integral(offset - width / 2, order)) / width
+
+
+# Order 3: R. Keys, Cubic convolution interpolation for digital image processing, IEEE Trans. ASSP 29 (1981).
+
+
+def _kernel(offset: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    d = np.minimum(np.abs(offset), 2)
     if order == 1:
-        tent: NDArray[np.float64] = np.maximum(0.0, 1 - d)
-        return tent
-    # R. Keys, Cubic convolution interpolation for digital image processing, IEEE Trans. ASSP 29 (1981)
+        return np.asarray(np.maximum(0.0, 1 - d))
     inner = (1.5 * d - 2.5) * d * d + 1
     outer = ((-0.5 * d + 2.5) * d - 4) * d + 2
-    cubic: NDArray[np.float64] = np.where(d < 1, inner, np.where(d < 2, outer, 0.0))
-    return cubic
+    return np.where(d < 1, inner, outer)
+
+
+def _integral(offset: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    """The kernel's integral from 0 to the offset."""
+    d = np.abs(offset)
+    if order == 1:
+        d = np.minimum(d, 1)
+        half = d - d * d / 2
+    else:
+        d = np.minimum(d, 2)
+        inner = ((0.375 * d - 2.5 / 3) * d * d + 1) * d
+        outer = (((-0.125 * d + 2.5 / 3) * d - 2) * d + 2) * d - 1 / 6
+        half = np.where(d < 1, inner, outer)
+    return np.asarray(np.copysign(half, offset))
 
 
 def _as_dtype(value: float, dtype: np.dtype[Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from cloudreg_io.console import memory_bytes
 from cloudreg_io.errors import InputError, ToolError
 from cloudreg_io.files.image import suffix_of, write_image
 from cloudreg_io.files.location import Location
-from cloudreg_io.space import Bounds, Grid, Vector3i, VoxelSize, resample
+from cloudreg_io.space import Bounds, Grid, Vector3i, VoxelSize, resample, vector3i
 from cloudreg_io.volumes.volume import Volume, open_volume
 
 # Measured peaks over the voxels read: chunks, cutout and file buffer (about 2.5); resampling holds two passes.
@@ -78,7 +79,7 @@ def download(
         Resample to voxels of exactly `voxel_size`: images linearly, with a low-pass filter where voxels grow;
         labels by the nearest voxel only.
     bounds : Bounds, optional
-        A box in mip-0 voxels; widened to whole voxels of the mip. By default everything.
+        A box in mip-0 voxels, widened to whole voxels of the mip unless resampled. By default everything.
     memory : int, optional
         Bytes that may be used; by default half of this machine's.
     overwrite : bool
@@ -98,9 +99,11 @@ def download(
         raise InputError(f"{file} exists", fix="add --overwrite to replace it")
     volume = open_volume(url)
     mip, _ = volume.mip_at(voxel_size)
-    box = _box(volume, mip, bounds)
-    grid = volume.grid(mip).crop(box.translate([-o for o in volume.bounds(mip).lower]))
-    onto = grid.with_spacing(_edges(voxel_size)) if isotropic else grid
+    wanted = _wanted(volume, bounds)
+    edges = _edges(voxel_size) if isotropic else None
+    box = _box_of_mip(volume, mip, wanted, edges)
+    grid = _grid_of(volume, mip, box)
+    onto = grid if edges is None else _grid_of(volume, 0, wanted).with_spacing(edges)
     labels = volume.spec.layer == "segmentation"
     _require_memory(volume, grid, onto, labels, memory)
     array = volume.read(box, mip)
@@ -117,21 +120,31 @@ def _edges(voxel_size: float | Sequence[float] | VoxelSize) -> VoxelSize:
     return VoxelSize.of(voxel_size)
 
 
-def _box(volume: Volume, mip: int, bounds: Bounds | None) -> Bounds:
-    """The voxels of a mip that hold a box of mip-0 voxels."""
-    whole = volume.bounds(mip)
-    if bounds is None:
-        return whole
-    factors = volume.spec.mips[mip]
-    lower = [low // f for low, f in zip(bounds.lower, factors, strict=True)]
-    upper = [-(-up // f) for up, f in zip(bounds.upper, factors, strict=True)]
-    box = Bounds.of_size([u - low for low, u in zip(lower, upper, strict=True)], lower).intersection(whole)
+def _wanted(volume: Volume, bounds: Bounds | None) -> Bounds:
+    """The box in voxels of mip 0."""
+    whole = volume.bounds()
+    bounds = whole if bounds is None else bounds
+    box = bounds.intersection(whole)
     if box.is_empty:
-        inside = volume.bounds()
         raise InputError(
-            f"bounds {bounds.lower}..{bounds.upper} miss the volume, whose mip 0 is {inside.lower}..{inside.upper}"
+            f"bounds {bounds.lower}..{bounds.upper} miss the volume, whose mip 0 is {whole.lower}..{whole.upper}"
         )
     return box
+
+
+def _box_of_mip(volume: Volume, mip: int, wanted: Bounds, edges: VoxelSize | None) -> Bounds:
+    """The voxels of a mip that hold a box of mip-0 voxels, and those around it that resampling looks at."""
+    factors = volume.spec.mips[mip]
+    margin = [0, 0, 0]
+    if edges is not None:
+        margin = [math.ceil(max(1.0, e / v)) for e, v in zip(edges, volume.voxel_size(mip), strict=True)]
+    lower = [low // f - m for low, f, m in zip(wanted.lower, factors, margin, strict=True)]
+    upper = [-(-up // f) + m for up, f, m in zip(wanted.upper, factors, margin, strict=True)]
+    return Bounds(vector3i(lower), vector3i(upper)).intersection(volume.bounds(mip))
+
+
+def _grid_of(volume: Volume, mip: int, box: Bounds) -> Grid:
+    return volume.grid(mip).crop(box.translate([-low for low in volume.bounds(mip).lower]))
 
 
 def _require_memory(volume: Volume, grid: Grid, onto: Grid, labels: bool, memory: int | None) -> None:

@@ -169,3 +169,42 @@ def sampled_variance(voxels: NDArray[Any]) -> float:
                 two += value * value
                 n += 1
     return two / n - (one / n) ** 2
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def moved(voxels: NDArray[np.float32], taps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Filter a block along z, y and x in turn.
+
+    Parameters
+    ----------
+    voxels : float32 array [z + 2 m, y + 2 m, x + 2 m]
+    taps : float32 array [3, 2 m + 1]
+        Weights along z, y, x; those of `cloudreg_stitch.peak.fraction_taps` move the block.
+
+    Returns
+    -------
+    float32 array [z, y, x]
+    """
+    n = taps.shape[1]
+    nz, ny, nx = voxels.shape[0] - n + 1, voxels.shape[1] - n + 1, voxels.shape[2] - n + 1
+    along_z = np.zeros((nz, ny + n - 1, nx + n - 1), np.float32)
+    for z in range(nz):
+        for k in range(n):
+            for y in range(ny + n - 1):
+                _add_scaled(along_z[z, y], voxels[z + k, y], taps[0, k])
+    row = np.empty(nx + n - 1, np.float32)
+    result = np.zeros((nz, ny, nx), np.float32)
+    for z in range(nz):
+        for y in range(ny):
+            row[:] = 0
+            for k in range(n):
+                _add_scaled(row, along_z[z, y + k], taps[1, k])
+            for k in range(n):
+                _add_scaled(result[z, y], row[k : k + nx], taps[2, k])
+    return result
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _add_scaled(sums: NDArray[np.float32], values: NDArray[np.float32], scale: np.float32) -> None:
+    for x in range(values.size):
+        sums[x] += values[x] * scale

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 _NODES = np.arange(-2.0, 3.0)
 # coefficients, by rising power, of the five Lagrange polynomials on -2, -1, 0, 1, 2
 _LAGRANGE = np.linalg.inv(np.vander(_NODES, increasing=True)).T
+TAPS = 3  # half width of the interpolation
 _STEPS = 12
 _LIMIT = 1.5
 
@@ -88,3 +89,21 @@ def _weights(u: float, order: int) -> NDArray[np.float64]:
     elif order == 2:
         powers = [0.0, 0.0] + [k * (k - 1) * u ** (k - 2) for k in range(2, 5)]
     return _LAGRANGE @ np.array(powers)
+
+
+def fraction_taps(offset: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Weights that sample a block at a point `offset` before each voxel: a windowed sinc.
+
+    Parameters
+    ----------
+    offset : array of 3
+        Along z, y, x; within ±1 voxel.
+
+    Returns
+    -------
+    float32 array [3, 2 `TAPS` + 1]
+    """
+    t = np.arange(-TAPS, TAPS + 1)[None, :] + np.asarray(offset)[:, None]
+    weights = np.sinc(t) * np.cos(np.clip(t / (TAPS + 1), -1, 1) * np.pi / 2) ** 2
+    result: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudreg_stitch.block_kernels import block_sums, detrended, sampled_variance
-from cloudreg_stitch.peak import quadratic_peak, quartic_peak
+from cloudreg_stitch.block_kernels import block_sums, detrended, moved, sampled_variance
+from cloudreg_stitch.peak import TAPS, fraction_taps, quadratic_peak, quartic_peak
 from cloudreg_stitch.strips import Strip
 
 Triple = tuple[int, int, int]  # here always z, y, x
@@ -28,6 +28,7 @@ _BLOCKS = 24
 _SEARCH_BLOCKS = 6
 _FINE = 2  # radius of the fine search, in voxels
 _RECENTRINGS = 4
+_POLISHINGS = 2
 _AGREE = 1.0  # voxels
 
 
@@ -135,9 +136,34 @@ class SlabPair:
                 return None
             peak = _argmax(sums.together())
             if max(abs(p - _FINE) for p in peak) <= 0:
-                return _combine(sums, [block.centre for block in blocks], self._extent(blocks), shift)
+                found = _combine(sums, [block.centre for block in blocks], self._extent(blocks), shift)
+                return self._polish(found, shift)
             shift = _moved(shift, peak, radius)
         return None
+
+    def _polish(self, found: Refined, shift: Triple) -> Refined:
+        """Measure what is left after moving one tile by the fraction of a voxel found so far.
+
+        Interpolation between the samples of a correlation is a little wrong, by up to a tenth of a voxel in
+        fine texture; but a peak in the middle of its samples needs none.
+        """
+        blocks = self._choose(shift, (1 + TAPS,) * 3, _BLOCKS)
+        if not blocks:
+            return found
+        offset = np.array(found.displacement[::-1]) - shift
+        for _ in range(_POLISHINGS):
+            sums = self._sums(blocks, shift, (1, 1, 1), offset)
+            assert sums is not None
+            singles = np.array([np.abs(_block_peak(ncc)).max() for ncc in sums.single()])
+            agree = singles < _AGREE
+            if not agree.any():
+                return found
+            step = quadratic_peak(sums.together(agree))
+            if np.abs(offset + step).max() > 1:
+                return found
+            offset = offset + step
+        z, y, x = (float(v) for v in np.array(shift) + offset)
+        return replace(found, displacement=(x, y, z))
 
     def _extent(self, blocks: Sequence[Block]) -> NDArray[np.float64]:
         low = np.min([block.low for block in blocks], axis=0)
@@ -183,16 +209,21 @@ class SlabPair:
         high = tuple(v - s + r for v, s, r in zip(block.high, shift, radius, strict=True))
         return self._b.box(self._first[block.slab], low, high)  # type: ignore[arg-type]
 
-    def _sums(self, blocks: Sequence[Block], shift: Triple, radius: Triple) -> _Sums | None:
+    def _sums(
+        self, blocks: Sequence[Block], shift: Triple, radius: Triple, fraction: NDArray[np.float64] | None = None
+    ) -> _Sums | None:
+        """Correlate blocks of a with b around `shift`, b being moved by a fraction of a voxel besides."""
         if not blocks:
             return None
-        parts = [
-            block_sums(
-                detrended(self._a.box(self._first[block.slab], block.low, block.high)),
-                detrended(self._window(block, shift, radius)),
-            )
-            for block in blocks
-        ]
+        parts = []
+        for block in blocks:
+            here = detrended(self._a.box(self._first[block.slab], block.low, block.high))
+            if fraction is None:
+                there = detrended(self._window(block, shift, radius))
+            else:
+                wider = self._window(block, shift, tuple(r + TAPS for r in radius))  # type: ignore[arg-type]
+                there = moved(detrended(wider), fraction_taps(fraction))
+            parts.append(block_sums(here, there))
         # a block at u moves to u − shift − k in b for window index r + (−k): flip, so that indices grow with shift
         flip = (slice(None), slice(None, None, -1), slice(None, None, -1), slice(None, None, -1))
         return _Sums(
@@ -258,7 +289,7 @@ def _block_peak(ncc: NDArray[np.float64]) -> NDArray[np.float64]:
     at = _argmax(ncc)
     inside = tuple(min(max(p, 1), n - 2) for p, n in zip(at, ncc.shape, strict=True))
     around = ncc[tuple(slice(p - 1, p + 2) for p in inside)]
-    offset: NDArray[np.float64] = np.array(inside) - _FINE + quadratic_peak(around)
+    offset: NDArray[np.float64] = np.array(inside) - np.array(ncc.shape) // 2 + quadratic_peak(around)
     return offset
 
 

@@ -121,14 +121,14 @@ def natural_spline(knots: Float64, at: NDArray[np.floating] | NDArray[np.integer
         left[i, i - 1 : i + 2] = h[i - 1] / 6, (h[i - 1] + h[i]) / 3, h[i] / 6
         right[i, i - 1 : i + 2] = 1 / h[i - 1], -1 / h[i - 1] - 1 / h[i], 1 / h[i]
     second = np.linalg.solve(left, right)
-    i = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, n - 2)
-    step = h[i][:, None]
-    b = (np.asarray(at, dtype=np.float64) - knots[i])[:, None] / step
+    before = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, n - 2)
+    step = h[before][:, None]
+    b = (np.asarray(at, dtype=np.float64) - knots[before])[:, None] / step
     inside = np.clip(b, 0, 1)
     a = 1 - inside
-    spline = a * one[i] + inside * one[i + 1]
-    spline += ((a**3 - a) * second[i] + (inside**3 - inside) * second[i + 1]) * step**2 / 6
+    spline = a * one[before] + inside * one[before + 1]
+    spline += ((a**3 - a) * second[before] + (inside**3 - inside) * second[before + 1]) * step**2 / 6
     # the slope at the end of the interval carries on beyond it
-    slope = (one[i + 1] - one[i]) / step
-    slope += ((1 - 3 * a**2) * second[i] + (3 * inside**2 - 1) * second[i + 1]) * step / 6
+    slope = (one[before + 1] - one[before]) / step
+    slope += ((1 - 3 * a**2) * second[before] + (3 * inside**2 - 1) * second[before + 1]) * step / 6
     return np.asarray(spline + slope * (b - inside) * step)

@@ -31,7 +31,7 @@ def common_detail(residual: Float32, weights: Float32, groups: NDArray[np.intege
     trust = trust * 3 / (2 + detail**2 / variance) / variance
     half = _half(groups)
     noise = (_mean(detail[half], trust[half]) - _mean(detail[~half], trust[~half])) / 2
-    return _denoise(_mean(detail, trust), noise)
+    return _denoise(_mean(detail, trust), np.asarray(noise, np.float32))
 
 
 def _half(groups: NDArray[np.integer]) -> NDArray[np.bool_]:

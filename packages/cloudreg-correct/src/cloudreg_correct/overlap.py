@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,9 @@ def overlap_ties(
     by_shift: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for overlap in overlaps:
         if kept[overlap.a] and kept[overlap.b]:
-            by_shift.setdefault(_whole_shift(blocks, overlap.shift), []).append((place[overlap.a], place[overlap.b]))
+            by_shift.setdefault(_whole_shift(blocks, overlap.shift), []).append(
+                (place[overlap.a], place[overlap.b])
+            )
     ties = [tie for shift, pairs in by_shift.items() for tie in _ties_of(blocks, logs, weights, shift, pairs)]
     if not ties:
         return None
@@ -100,7 +103,7 @@ def _patches(common: range, axis: Axis) -> list[range]:
     """A stretch of fine blocks cut into pieces of about one coarse block."""
     count = max(1, round(len(common) / axis.factor))
     edges = [common.start + len(common) * i // count for i in range(count + 1)]
-    return [range(low, high) for low, high in zip(edges, edges[1:], strict=False)]
+    return [range(low, high) for low, high in pairwise(edges)]
 
 
 def _patch_row(blocks: Blocks, patch: tuple[slice, slice]) -> Float64:

@@ -47,7 +47,9 @@ class Ties:
     weights: Float64
 
 
-def common_field(logs: Float64, weights: Float64, groups: NDArray[np.integer], ties: Ties | None = None) -> Float64:
+def common_field(
+    logs: Float64, weights: Float64, groups: NDArray[np.integer], ties: Ties | None = None
+) -> Float64:
     """The smooth field common to images, up to a constant.
 
     Parameters

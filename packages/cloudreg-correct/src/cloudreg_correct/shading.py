@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from cloudreg_correct.background import Background, estimate_background
 from cloudreg_correct.detail import common_detail
@@ -152,9 +152,7 @@ def fit_shading(
     field = smooth + common_detail(logs - smooth, weights, group[tissue])
     flat = np.exp(blocks.fine_to_pixels(field))
     flat /= np.float32(flat.mean(dtype=np.float64))
-    return ShadingEstimate(
-        flat, blocks.fine_to_pixels(dark.field), len(planes), int(tissue.sum()), dark.certain
-    )
+    return ShadingEstimate(flat, blocks.fine_to_pixels(dark.field), len(planes), int(tissue.sum()), dark.certain)
 
 
 def background_choice(text: str) -> BackgroundChoice:
@@ -199,8 +197,3 @@ def _logs(signal: Float32, used: Float32) -> tuple[Float32, Float32]:
     square *= square
     weights = square / (square + dim**4) * (used >= _USABLE)
     return np.log(np.maximum(signal, dim / 4)), weights.astype(np.float32)
-
-
-def flat_field_of(shading: ArrayLike | Shading) -> Float32:
-    """The flat-field of a shading, or an array as one."""
-    return shading.flat if isinstance(shading, Shading) else np.asarray(shading, dtype=np.float32)

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_correct.blocks import Blocks
+from cloudreg_correct.compiled import compiled
 from cloudreg_io.errors import InputError
 
 Float32 = NDArray[np.float32]
@@ -93,9 +93,7 @@ def _shrink(plane: NDArray[Any], index: int, saturation: float | None) -> Shrunk
     blocks = Blocks.over((y, x))
     limit = _saturation(plane) if saturation is None else saturation
     means, used = np.zeros(blocks.fine, np.float32), np.zeros(blocks.fine, np.float32)
-    _block_means(
-        plane, limit, blocks.y.edges(blocks.y.fine), blocks.x.edges(blocks.x.fine), means, used
-    )
+    _block_means(plane, limit, blocks.y.edges(blocks.y.fine), blocks.x.edges(blocks.x.fine), means, used)
     if not np.isfinite(means).all():
         bad = np.argwhere(~np.isfinite(plane))
         raise InputError(
@@ -117,7 +115,7 @@ def _saturation(plane: NDArray[Any]) -> float:
     return highest if np.issubdtype(plane.dtype, np.integer) else float("inf")
 
 
-@numba.njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
+@compiled
 def _block_means(
     plane: NDArray[Any],
     saturation: float,

@@ -280,6 +280,24 @@ def test_a_huge_claim_is_refused_without_allocating(tmp_path):
             read_plane(path)
 
 
+def test_a_huge_tile_is_refused_without_allocating(tmp_path):
+    path = forge(tmp_path / "tile.tif", np.zeros((32, 32), np.uint16), tile=(32, 32), compression="deflate")
+    data = bytearray(path.read_bytes())
+    for tag in (322, 323):  # width and length of a tile
+        place = data.index(struct.pack("<HH", tag, 4)) + 8
+        data[place : place + 4] = struct.pack("<I", 65520)
+    path.write_bytes(data)
+    with little_memory(1e6), pytest.raises(TiffError, match="refused"):
+        read_plane(path)
+
+
+def test_strips_that_share_their_bytes_are_refused(tmp_path):
+    path = tmp_path / "shared.tif"
+    path.write_bytes(handmade(bytes(4000), [8] * 300, [4000] * 300, rows=10, shape=(3000, 200)))
+    with pytest.raises(TiffError, match=r"1\.2 MB, in a file of 6\..* kB; refused"):
+        read_plane(path)
+
+
 def test_tags_that_claim_too_many_values_are_refused(tmp_path):
     data = bytearray(handmade(b"\0" * 64, [8], [64], rows=1, shape=(1, 32)))
     place = data.index(struct.pack("<HH", 273, 4)) + 4

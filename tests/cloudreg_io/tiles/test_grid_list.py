@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import textwrap
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
 from cloudreg_io.space import VoxelSize
-from cloudreg_io.tiles import open_acquisition
+from cloudreg_io.tiles import grid_list, open_acquisition
 from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.layout import cluster
 from cloudreg_io.tiles.plane_pattern import PlanePattern
@@ -217,6 +220,41 @@ def test_nothing_found(tiles):
         open_toml(tiles, HEAD, "")
     with pytest.raises(NotFoundError, match=r"none\.csv not found"):
         open_toml(tiles, 'tiles = "none.csv"\n' + HEAD, "")
+
+
+def test_the_documented_lists_open(tmp_path):
+    readme = (Path(__file__).parents[3] / "packages" / "cloudreg-io" / "README.md").read_text(encoding="utf-8")
+    (from_readme,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    as_csv = re.findall(r"```\n(# voxel_size.*?)```", readme, re.DOTALL)[0]
+    from_docstring, csv_docstring = re.findall(r"::\n\n(.*?)\n\n(?=\S)", grid_list.__doc__, re.DOTALL)
+    for folder in ("tile_00", "tile_01"):
+        for place, name in ((folder, "a_488_7.tif"), (f"Ex_561/{folder}", "7.tif")):
+            (tmp_path / place).mkdir(parents=True)
+            write_image(tmp_path / place / name, 5, shape=(2048, 2048))
+    for shown, suffix in (
+        (from_readme, "toml"),
+        (from_docstring, "toml"),
+        (as_csv, "csv"),
+        (csv_docstring, "csv"),
+    ):
+        text = re.sub("^(planes|first_plane) .*", "", textwrap.dedent(shown), flags=re.MULTILINE)
+        # the docstring shows every key; its second tile has no position
+        cell = "row = 0\ncolumn = 0" if "row = 0" in text else "position = [0.0, 0.0, 0.0]"
+        path = tmp_path / f"list.{suffix}"
+        path.write_text(text.replace("position = [0.0, 0.0, 0.0]", cell))
+        found = open_acquisition(path)
+        assert [tile.name for tile in found.grid.scanned] == ["tile_00", "tile_01"]
+        assert found.grid.tile("tile_01").nominal[0] == pytest.approx(1842.8, abs=0.5)
+        assert "ch488" in found.channels
+
+
+@given(st.sampled_from(["toml", "csv"]), st.binary(max_size=200) | st.text().map(str.encode))
+@settings(max_examples=80, deadline=None)
+def test_any_bytes_give_our_errors(tmp_path_factory, suffix, data):
+    path = tmp_path_factory.mktemp("junk") / f"tiles.{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(CloudRegError):
+        open_acquisition(path, voxel_size=(1, 1, 1))
 
 
 @given(number=st.integers(0, 10**7), prefix=st.text("ab_0123456789.", max_size=8), width=st.integers(0, 8))

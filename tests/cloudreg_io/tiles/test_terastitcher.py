@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
 from cloudreg_io.tiles import open_acquisition
 from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.terastitcher_project import format_z_ranges, parse_z_ranges
@@ -225,6 +227,21 @@ def test_not_terastitcher(tiles):
         open_acquisition(path)
     with pytest.raises(InputError, match="its root is <a>"):
         open_acquisition(path, reader="terastitcher")
+
+
+WORDS = st.sampled_from([part for part in re.split(r"(\s+|\")", document(STACKS)) if part.strip('" \n')])
+
+
+@given(WORDS, st.text(max_size=8) | st.integers().map(str))
+@settings(max_examples=80, deadline=None)
+def test_any_change_gives_our_errors_or_an_acquisition(tmp_path_factory, word, other):
+    folder = tmp_path_factory.mktemp("changed")
+    (folder / "LOC3").mkdir()
+    write_image(folder / "LOC3" / "a.tif", 5)
+    text = document(STACKS).replace(word, other)
+    (folder / "xml_import.xml").write_text(text, encoding="utf-8", errors="replace")
+    with suppress(CloudRegError):
+        assert open_acquisition(folder / "xml_import.xml", reader="terastitcher").grid.tiles
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True).map(sorted))

@@ -73,7 +73,11 @@ class Layout:
     @property
     def row_bytes(self) -> int:
         """Bytes of one decoded row."""
-        return (self.width * self.samples * self.bits + 7) // 8
+        return _row_bytes(self.width, self.samples, self.bits)
+
+
+def _row_bytes(width: int, samples: int, bits: int) -> int:
+    return (width * samples * bits + 7) // 8
 
 
 def open_file(path: Path) -> io.FileIO:
@@ -241,11 +245,13 @@ class _Parser:
     # -- does the image fit into the file?
 
     def _check_extent(self, layout: Layout) -> None:
-        declared = layout.height * layout.row_bytes
         ratio = _LARGEST_RATIO.get(layout.compression, _OTHER_RATIO)
         # What one page's samples may be stored as (planes apart or together) does not matter for the bounds.
         down, across = -(-layout.height // layout.segment[0]), -(-layout.width // layout.segment[1])
         needed = down * across
+        declared = layout.height * layout.row_bytes
+        if layout.tiled:  # tiles are whole at the right and lower edge, too
+            declared = needed * layout.segment[0] * _row_bytes(layout.segment[1], layout.samples, layout.bits)
         listed = len(layout.offsets)
         if listed != len(layout.counts) or listed not in (needed, needed * layout.samples):
             if declared > ratio * self.size:
@@ -261,6 +267,8 @@ class _Parser:
                     f"{name} {index} of {listed} needs bytes {offset} to {offset + count} of {self.size}",
                     "truncated",
                 )
+        if declared > ratio * self.size:  # segments that all point to the same bytes
+            raise self._oversized(layout, declared)
 
     def _oversized(self, layout: Layout, declared: int) -> TiffError:
         return TiffError(

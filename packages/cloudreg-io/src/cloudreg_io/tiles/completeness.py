@@ -179,14 +179,14 @@ def _fault(path: Path, expect: TiffHeader, out: np.ndarray | None) -> tuple[Kind
         else:
             read_plane(path, out, expect=expect)
     except TiffError as error:
-        return error.fault, error.what
+        return error.fault, error.what.replace(str(path), path.name)
     except NotFoundError as error:
-        return "missing", error.what  # it was there when the folder was listed
+        return "missing", error.what.replace(str(path), path.name)  # it was there when the folder was listed
     except InputError as error:
-        return "damaged", error.what
+        return "damaged", error.what.replace(str(path), path.name)
     if out is not None:
         try:
             check_finite(out, path)
         except InputError as error:
-            return "not_finite", error.what
+            return "not_finite", error.what.replace(str(path), path.name)
     return None

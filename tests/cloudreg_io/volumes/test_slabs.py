@@ -1,5 +1,7 @@
 """Slabs in, a whole volume out: every voxel of every mip, however the bands and strips were cut."""
 
+import subprocess
+
 import numpy as np
 import pytest
 import tensorstore as ts
@@ -7,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cloudreg_io.errors import InputError
+from cloudreg_io.errors import InputError, ToolError
 from cloudreg_io.files.atomic import is_temporary
 from cloudreg_io.volumes import SlabWriter, VolumeSpec, create_volume, open_volume, strip_alignment
 from cloudreg_io.volumes.rows import Rows
@@ -195,3 +197,26 @@ def test_rows(count, heights, exact):
     assert list(rows.rest()) == []
     np.testing.assert_array_equal(np.concatenate([array[:, :0], *blocks], axis=1), array)
     assert not any(b.shape[1] == 0 for b in blocks)
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_full_disk_is_named_and_nothing_half_stays(tmp_path, sharded):
+    disk = tmp_path / "small"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], check=False).returncode:
+        pytest.skip("needs the right to mount")
+    array = random_array((4, 1000, 1000), "uint16")
+
+    def write():
+        with SlabWriter(volume, disk / "s", (0, 4)) as writer:
+            writer.write(array)
+
+    try:
+        spec = VolumeSpec.plan((1000, 1000, 8), (1, 1, 1), "uint16", chunk=(64, 64, 4), sharded=sharded)
+        volume = create_volume(disk / "v", spec)
+        with pytest.raises(ToolError, match=r"disk full: needs .* free on .*small"):
+            write()
+        assert not [p for p in disk.rglob("*") if is_temporary(p)]
+    finally:
+        subprocess.run(["umount", disk], check=True)

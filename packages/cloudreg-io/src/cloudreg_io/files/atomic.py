@@ -43,7 +43,7 @@ def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     path = Path(path)
     temporary = temporary_beside(path)
     try:
-        with _full_disk_named(path, temporary):
+        with naming_full_disk(path, temporary):
             yield temporary
             if durable:
                 sync_file(temporary)
@@ -58,7 +58,7 @@ def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
 
 def write_bytes(path: Path | str, data: bytes, *, durable: bool = True) -> None:
     """Write a file atomically. Parameters and errors are those of `atomic_path`."""
-    with atomic_path(path, durable=durable) as temporary, _full_disk_named(Path(path), temporary, len(data)):
+    with atomic_path(path, durable=durable) as temporary, naming_full_disk(Path(path), temporary, len(data)):
         temporary.write_bytes(data)
 
 
@@ -123,7 +123,8 @@ def sync_files(paths: Sequence[Path]) -> None:
 
 
 @contextmanager
-def _full_disk_named(path: Path, temporary: Path, needed: int | None = None) -> Iterator[None]:
+def naming_full_disk(path: Path, temporary: Path, needed: int | None = None) -> Iterator[None]:
+    """Turn "no space left" while `temporary` is written for `path` into an error with figures; remove it."""
     try:
         yield
     except OSError as error:

@@ -66,7 +66,11 @@ def require_writable(spec: VolumeSpec) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """How the voxels of a level are made: what is carried from mip to mip, and what of it is stored."""
+    """How the voxels of a level are made: what is carried from mip to mip, and what of it is stored.
+
+    Images carry exact sums of mip 0. Labels carry themselves, so a mip holds the mode of the mip before it, not of
+    mip 0: the mode over all of mip 0 would need all of mip 0.
+    """
 
     spec: VolumeSpec
 

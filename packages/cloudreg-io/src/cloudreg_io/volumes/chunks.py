@@ -51,13 +51,13 @@ def encode_chunk(voxels: NDArray[Any], compression: Compression) -> bytes:
     raw = np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("<"))
     # libdeflate's level 1 is twice as fast as zlib's, and hardly larger than its level 6. zstd gets the checksum
     # that gzip always has; brotli knows none
-    encoders: dict[str, Callable[[memoryview], bytes]] = {
+    encoders: dict[str, Callable[[Any], bytes]] = {
         "gzip": lambda data: bytes(imagecodecs.gzip_encode(data, level=1)),
         "zstd": zstandard.ZstdCompressor(level=1, write_checksum=True).compress,
         "br": lambda data: bytes(imagecodecs.brotli_encode(data, level=1)),
         "none": bytes,
     }
-    return encoders[compression](memoryview(raw).cast("B"))
+    return encoders[compression](raw.data.cast("B"))
 
 
 def sink_for(location: Location, compression: Compression) -> ChunkSink:

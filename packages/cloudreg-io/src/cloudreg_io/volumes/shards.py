@@ -20,7 +20,7 @@ import numpy as np
 
 from cloudreg_io.errors import InputError, ToolError
 from cloudreg_io.files import store
-from cloudreg_io.files.atomic import atomic_path, sync_files, temporary_beside, write_json
+from cloudreg_io.files.atomic import atomic_path, naming_full_disk, sync_files, temporary_beside, write_json
 from cloudreg_io.run.counters import count
 from cloudreg_io.space import Bounds
 from cloudreg_io.volumes.chunks import ChunkSink, sink_for
@@ -82,7 +82,8 @@ class PieceSink:
             folder.mkdir(parents=True, exist_ok=True)
             self._temporary[shard] = temporary_beside(folder / self._name)
             mode = "wb"
-        with self._temporary[shard].open(mode) as file:
+        temporary = self._temporary[shard]
+        with naming_full_disk(temporary.with_name(self._name), temporary), temporary.open(mode) as file:
             file.write(_RECORD.pack(code, len(data)))
             file.write(data)
         count(bytes_written=_RECORD.size + len(data))

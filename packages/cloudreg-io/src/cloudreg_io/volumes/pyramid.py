@@ -52,29 +52,28 @@ def downsample_sums(array: NDArray[Any], factor: Sequence[int], dtype: Any) -> N
     array [z, y, x] of sums, each size rounded up.
     """
     dtype = np.dtype(dtype)
-    # x last: there the stride is unkind to the cache, so it shall have the least to do
-    for axis, step in ((0, factor[2]), (1, factor[1]), (2, factor[0])):
-        if step > 1:
-            array = _add_neighbours(array, step, axis, dtype)
-    return array.astype(dtype, copy=False)
-
-
-def _add_neighbours(array: NDArray[Any], step: int, axis: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    parts = [array[_along(axis, slice(k, None, step))] for k in range(min(step, array.shape[axis]))]
-    if len(parts) == 1:
-        return parts[0].astype(dtype)
-    whole = parts[1].shape[axis]
-    sums = np.empty(parts[0].shape, dtype)
-    np.add(parts[0][_along(axis, slice(whole))], parts[1], out=sums[_along(axis, slice(whole))], dtype=dtype)
-    sums[_along(axis, slice(whole, None))] = parts[0][_along(axis, slice(whole, None))]
-    for part in parts[2:]:
-        sums[_along(axis, slice(part.shape[axis]))] += part
+    x, y, z = factor
+    shape = [-(-n // step) for n, step in zip(array.shape, (z, y, x), strict=True)]
+    sums = np.empty(shape, dtype)
+    for k in range(shape[0]):  # plane by plane: what lies between fits the cache
+        plane = _add(list(array[k * z : (k + 1) * z]), dtype)
+        # x last: there the stride is unkind to the cache, so it shall have the least to do
+        plane = _add([plane[i::y] for i in range(min(y, plane.shape[0]))], dtype)
+        sums[k] = _add([plane[:, i::x] for i in range(min(x, plane.shape[1]))], dtype)
     return sums
 
 
-def _along(axis: int, part: slice) -> tuple[slice, slice, slice]:
-    z, y, x = (part if a == axis else slice(None) for a in range(3))
-    return (z, y, x)
+def _add(parts: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The sum of 2-D arrays of which the later may lack the last row or column."""
+    if len(parts) == 1:
+        return parts[0]
+    sums = np.empty(parts[0].shape, dtype)
+    rows, columns = parts[1].shape
+    np.add(parts[0][:rows, :columns], parts[1], out=sums[:rows, :columns], dtype=dtype)
+    sums[rows:], sums[:, columns:] = parts[0][rows:], parts[0][:, columns:]
+    for part in parts[2:]:
+        sums[: part.shape[0], : part.shape[1]] += part
+    return sums
 
 
 def mean_from_sums(
@@ -111,7 +110,9 @@ def mean_from_sums(
     ]
     for part in product(*axes):
         z, y, x = (where for where, _ in part)
-        means[z, y, x] = _divide(sums[z, y, x], math.prod(voxels for _, voxels in part))
+        voxels = math.prod(count for _, count in part)
+        for k in range(z.start, z.stop):  # plane by plane, for the cache's sake
+            means[k, y, x] = _divide(sums[k, y, x], voxels)
     return means
 
 

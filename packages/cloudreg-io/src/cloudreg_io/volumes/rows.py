@@ -23,7 +23,7 @@ class Rows:
     def __init__(self, count: int, *, exact: bool) -> None:
         self.count = count
         self.exact = exact
-        self._pending: list[NDArray[Any]] = []
+        self._pending: NDArray[Any] | None = None
         self._height = 0
 
     def add(self, band: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -44,12 +44,14 @@ class Rows:
 
     def rest(self) -> Iterator[NDArray[Any]]:
         """Give what is pending, as one block that may be shorter."""
-        if self._height:
-            block = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending, axis=1)
-            self._pending, self._height = [], 0
+        if self._height and self._pending is not None:
+            block = self._pending[:, : self._height]
+            self._height = 0
             yield block
 
     def _keep(self, rows: NDArray[Any]) -> None:
-        if rows.shape[1]:
-            self._pending.append(rows.copy())
-            self._height += rows.shape[1]
+        if self._pending is None:
+            depth, _, width = rows.shape
+            self._pending = np.empty((depth, self.count, width), rows.dtype)
+        self._pending[:, self._height : self._height + rows.shape[1]] = rows
+        self._height += rows.shape[1]

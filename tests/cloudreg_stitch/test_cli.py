@@ -141,13 +141,12 @@ def test_killed_at_any_instant_the_same_command_ends_with_the_same_bytes(acquisi
     assert files(out) == files(reference)
 
 
-@pytest.mark.parametrize("stage", ["fuse", "mip"])
-def test_killed_in_a_stage_with_two_workers(acquisition, reference, tmp_path, stage):
+def test_killed_with_two_workers_at_work(acquisition, reference, tmp_path):
     folder, placement, _, _ = acquisition
     out = tmp_path / "out"
     arguments = [folder, out, "--fuse-only", "--placement", placement, "--jobs", 2]
     process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE)
-    _wait_for(out, process, lambda event: event["event"] == "begin" and event["stage"].startswith(stage))
+    _wait_for(out, process, lambda event: event["event"] == "begin" and event["stage"] == "fuse")
     process.kill()
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL
@@ -220,6 +219,21 @@ def test_missing_planes_are_found_before_any_work(acquisition, tmp_path):
     fuse_here(copy, placement, tmp_path / "out", missing="fill")
     content = json.loads((tmp_path / "out" / "qc" / "fusion.CHN01.json").read_text())
     assert {tile["name"]: tile["missing_planes"] for tile in content["tiles"]}[truth.scanned[1].name] == [40]
+
+
+def test_a_folder_keeps_the_placement_its_volumes_were_made_with(acquisition, tmp_path):
+    folder, placement, _, _ = acquisition
+    fuse_here(folder, placement, tmp_path / "out", channels=["0"])
+    assert Placement.load(tmp_path / "out" / "placement.json") == Placement.load(placement)
+    moved = json.loads(placement.read_text())
+    moved["tiles"][0]["position"][0] += 3
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(moved))
+    with pytest.raises(InputError, match="other options: placement was"):
+        fuse_here(folder, other, tmp_path / "out", channels=["0"])
+    fuse_here(folder, other, tmp_path / "out", channels=["0"], overwrite=True)
+    fuse_here(folder, other, tmp_path / "fresh", channels=["0"])
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
 def test_help_and_version_load_nothing_heavy():

@@ -182,19 +182,21 @@ class _Sweep:
     def add(self, tile: Footprint) -> None:
         """Add all planes of a tile that this window shows."""
         reader = _Planes(self.scene.source, tile)
-        known: dict[tuple[int, ...], Shares] = {}
+        # neighbours seldom change from plane to plane: only where one begins, ends or lacks a plane
+        known: dict[tuple[int, ...], tuple[Shares, tuple[int, int, int]]] = {}
         for z in range(self.window.lower[2], self.window.upper[2]):
             if not (needed := tile.planes(z)):
                 continue
             present = self._present(tile, z)
             key = tuple(other.index for other in present)
             if key not in known:
-                known[key] = shares(tile, present, self.window, self.scene.blend)
-            share = known[key]
+                made = shares(tile, present, self.window, self.scene.blend)
+                known[key] = (made, made.tally(tile.home))
+            share, tally = known[key]
             planes = [(reader.read(k), part) for k, part in needed]
             _add(self.canvas[z - self.window.lower[2]], self.window, tile, share, planes)
             if (home := tile.home_plane(z)) is not None:
-                self.counts.tiles[tile.index] += share.tally(tile.home)
+                self.counts.tiles[tile.index] += tally
                 self._sum_overlaps(tile, z, reader.read(home))
 
     def _present(self, tile: Footprint, z: int) -> list[Footprint]:

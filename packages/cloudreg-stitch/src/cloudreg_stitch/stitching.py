@@ -15,11 +15,14 @@ from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, open_run
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles import Acquisition, TileSource, fingerprint, open_acquisition
 from cloudreg_io.tiles.completeness import check
+from cloudreg_stitch.align import place
 from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.placement import Placement, Vector3
+from cloudreg_stitch.survey import survey
 
 PLACEMENT = "placement.json"
+ADOPTION = "given placement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +151,12 @@ def stitch(
 def _placement(run: Run, sources: _Sources, channel: str, options: StitchOptions) -> Placement:
     path = run.out / PLACEMENT
     if options.steps != "fuse":
-        from cloudreg_stitch.align import place
-        from cloudreg_stitch.survey import survey
-
-        align = AlignOptions(options.search, options.placement, sources.identity(channel))
+        identity = sources.identity(channel) | {"bias": None}  # bias lies in the frame that alignment finds
+        align = AlignOptions(options.search, options.placement, identity)
         source = sources.shaded(channel)
         return place(run, source, survey(run, source, align), align)
     if options.placement is not None:
-        return Placement.load(options.placement)
+        return _adopted(run, Placement.load(options.placement), options.placement)
     if not path.exists():
         raise NotFoundError(
             f"{path} does not exist",
@@ -163,6 +164,26 @@ def _placement(run: Run, sources: _Sources, channel: str, options: StitchOptions
             fix="leave --fuse-only out to align first, or name a placement file: --placement FILE",
         )
     return Placement.load(path)
+
+
+def _adopted(run: Run, placement: Placement, given: Path) -> Placement:
+    """Make a given placement that of OUT, unless OUT has another: volumes and placement.json must agree."""
+    path = run.out / PLACEMENT
+    if path.exists() and not run.finished(ADOPTION):
+        if Placement.load(path) != placement:
+            raise InputError(
+                f"{path} is another placement than {given}",
+                why="an alignment was made in this folder",
+                fix=f"choose another OUT, or edit {path} and leave --placement out",
+            )
+        return placement
+    run.stage(ADOPTION, _no_work, [], options={"placement": digest(placement.to_json())}, outputs=[PLACEMENT])
+    placement.save(path)
+    return placement
+
+
+def _no_work(_: object) -> None:
+    """Nothing: adopting a placement has no units."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,76 @@
+"""The whole command, alignment and fusion, over MPI ranks, and killed once in each of its stages."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloudreg_io.run import session
+from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
+from cloudreg_stitch.placement import Placement
+from cloudreg_stitch.stitching import StitchOptions, stitch
+from fusion_scenes import files
+
+
+@pytest.fixture(scope="module")
+def acquisition(tmp_path_factory):
+    spec = AcquisitionSpec(
+        rows=2, columns=2, tile_size=(128, 112), planes=40, overlap=(25, 25), jitter=(4, 4, 2), channels=2, seed=5
+    )
+    phantom = make_phantom((230, 200, 44), (7.0, 7.0, 5.0), seed=5)
+    truth = make_acquisition(tmp_path_factory.mktemp("mpi") / "acq", [phantom.scene(0), phantom.scene(1)], spec)
+    return truth
+
+
+@pytest.fixture(scope="module")
+def reference(acquisition, tmp_path_factory):
+    out = tmp_path_factory.mktemp("reference") / "out"
+    stitch(acquisition.folder, str(out), StitchOptions())
+    return out
+
+
+def test_all_ranks_together_make_the_bytes_of_one_process(acquisition, reference, tmp_path):
+    errors = acquisition.placement_errors(Placement.load(reference / "placement.json").positions)
+    assert max(errors.values()) < 1
+    command = [Path(sys.executable).parent / "mpirun", "-np", "3", sys.executable, "-m", "cloudreg_stitch"]
+    arguments = [acquisition.folder, tmp_path / "out"]
+    done = subprocess.run(
+        [*map(str, command + arguments)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert files(tmp_path / "out") == files(reference)
+
+
+def _killed_in(acquisition, out, stage, channel):
+    """Fork, stitch, and be killed when the first unit of a stage has been done."""
+    child = os.fork()
+    if child == 0:  # pragma: no cover -- another process
+        original = session.Journal.done
+
+        def done(journal, key, unit, result, cost):
+            original(journal, key, unit, result, cost)
+            if key == (stage, channel):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        session.Journal.done = done
+        try:
+            stitch(acquisition.folder, str(out), StitchOptions())
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_killed_once_in_every_stage_the_bytes_are_the_same(acquisition, reference, tmp_path):
+    stages = json.loads((reference / "provenance.json").read_text())["commands"][0]["stages"]
+    names = [(stage["name"], stage["channel"]) for stage in stages if stage["units"]]
+    assert {name for name, _ in names} >= {"survey", "displacement", "placement", "fuse"}
+    for stage in names:
+        assert _killed_in(acquisition, tmp_path / "out", *stage) == -signal.SIGKILL, stage
+    stitch(acquisition.folder, str(tmp_path / "out"), StitchOptions())
+    assert files(tmp_path / "out") == files(reference)
+    (command,) = json.loads((tmp_path / "out" / "provenance.json").read_text())["commands"]
+    assert all(stage["units_repeated"] <= 1 for stage in command["stages"])

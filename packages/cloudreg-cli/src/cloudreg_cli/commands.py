@@ -98,7 +98,7 @@ def run(
     voxel_size: VoxelSizeOption = None,
     missing: Annotated[
         Literal["error", "fill"],
-        typer.Option(help="What to do about planes that are missing: error, or fill (they are left out)."),
+        typer.Option(help="Planes that are not there: stop, or leave them out."),
     ] = "error",
     shading: Annotated[bool, typer.Option(help="Estimate and correct the shading of the planes.")] = True,
     background: Annotated[str, typer.Option(help="Counts without light: auto, none, or a number.")] = "auto",
@@ -126,9 +126,7 @@ def run(
         int | None,
         typer.Option(min=1, help="Levels are added until the largest axis is at most this. Default: 128."),
     ] = None,
-    compression: Annotated[
-        Literal["gzip", "zstd", "br"], typer.Option(help="Of chunks: gzip, zstd or br.")
-    ] = "gzip",
+    compression: Annotated[Literal["gzip", "zstd", "br"], typer.Option(help="Of the chunks.")] = "gzip",
     sharded: Annotated[
         bool | None,
         typer.Option("--sharded/--no-sharded", help="Pack chunks into shards. Default: above 100 000."),

@@ -8,7 +8,7 @@ skip most of the survey.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.overview import overview
 from cloudreg_stitch.placement import Placement
-from cloudreg_stitch.survey import Survey, overview_survey, survey
+from cloudreg_stitch.survey import overview_survey, survey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,88 +128,86 @@ def run_in_pool(
     ) as run:
         for problem in report.problems:
             run.warn(f"left out: {problem}")
-        work = _Pipeline(run, data, options)
-        placement = work.placement(aligned)
-        fusions = [work.fuse(channel, placement, aligned) for channel in channels]
+        prepared = {channel: _prepare(run, data, channel, options) for channel in needed}
+        placement = _placement(run, prepared[aligned], options)
+        whole = aligned if options.placement is None else ""
+        fusions = [
+            _fuse(run, prepared[channel], placement, options, surveyed=channel == whole) for channel in channels
+        ]
         return _summary(run, data, placement, fusions)
 
 
 @dataclass(frozen=True, slots=True)
-class _Pipeline:
-    """The stages of one run, in the order in which they need each other."""
+class _Channel:
+    """One channel on its way: its raw planes, its shading, and what its shaded planes depend on."""
 
-    run: Run
-    data: Acquisition
-    options: RunOptions
+    raw: TileSource
+    shading: Shading | None
+    identity: Mapping[str, Any]
 
-    def placement(self, aligned: str) -> Placement:
-        """Where the tiles go: as a given file says, or found on the alignment channel."""
-        if self.options.placement is not None:
-            placement = Placement.load(self.options.placement)
-            placement.save(self.run.out / "placement.json")
-            return placement
-        return place(self.run, self._shaded(aligned), self._survey(aligned, whole=True), self._align(aligned))
+    @property
+    def shaded(self) -> TileSource:
+        return CorrectedTiles(self.raw, self.shading) if self.shading else self.raw
 
-    def fuse(self, channel: str, placement: Placement, aligned: str) -> FusionReport:
-        """The volume of one channel, its shading and bias corrected on the way."""
-        shading = self._shading(channel)
-        bias = self._bias(channel, placement, whole=channel == aligned and self.options.placement is None)
-        source = CorrectedTiles(
-            self._raw(channel),
-            Shading.load(shading) if shading else None,
-            Bias.load(bias) if bias else None,
-            placement.positions_of(channel),
-        )
-        options = FuseOptions(
-            interpolation=self.options.interpolation,
-            bounds=self.options.bounds,
-            mips=self.options.mips,
-            smallest=self.options.smallest,
-            compression=self.options.compression,
-            sharded=self.options.sharded,
-            missing=self.options.missing,
-            memory=self.options.memory,
-            identity=self._identity(channel) | {"bias": digest(bias) if bias else None},
-        )
-        return fuse(self.run, source, placement, options)
 
-    def _raw(self, channel: str) -> TileSource:
-        return self.data.source(channel, fill_missing=self.options.missing == "fill")
+def _prepare(run: Run, data: Acquisition, channel: str, options: RunOptions) -> _Channel:
+    raw = data.source(channel, fill_missing=options.missing == "fill")
+    identity = {"acquisition": fingerprint(data, [channel]), "missing": options.missing}
+    if not options.shading:
+        return _Channel(raw, None, identity)
+    chosen = ShadingOptions(background=options.background, sample=options.sample, identity=identity)
+    path = shading_stage(run, raw, chosen)
+    return _Channel(raw, Shading.load(path), identity | {"shading": digest(path)})
 
-    def _shaded(self, channel: str) -> TileSource:
-        shading = self._shading(channel)
-        return CorrectedTiles(self._raw(channel), Shading.load(shading)) if shading else self._raw(channel)
 
-    def _shading(self, channel: str) -> Path | None:
-        if not self.options.shading:
-            return None
-        options = ShadingOptions(
-            background=self.options.background,
-            sample=self.options.sample,
-            identity={"acquisition": fingerprint(self.data, [channel])},
-        )
-        return shading_stage(self.run, self._raw(channel), options)
+def _align(channel: _Channel, options: RunOptions) -> AlignOptions:
+    return AlignOptions(search=options.search, identity=channel.identity)
 
-    def _survey(self, channel: str, *, whole: bool) -> Survey:
-        look = survey if whole else overview_survey
-        return look(self.run, self._shaded(channel), self._align(channel))
 
-    def _bias(self, channel: str, placement: Placement, *, whole: bool) -> Path | None:
-        if not self.options.bias:
-            return None
-        array, grid, covered = overview(self._survey(channel, whole=whole), placement)
-        return bias_stage(self.run, array, grid, channel, mask=covered)
+def _placement(run: Run, channel: _Channel, options: RunOptions) -> Placement:
+    """Where the tiles go: as a given file says, or as this channel shows."""
+    if options.placement is not None:
+        placement = Placement.load(options.placement)
+        placement.save(run.out / "placement.json")
+        return placement
+    align = _align(channel, options)
+    return place(run, channel.shaded, survey(run, channel.shaded, align), align)
 
-    def _align(self, channel: str) -> AlignOptions:
-        return AlignOptions(search=self.options.search, identity=self._identity(channel))
 
-    def _identity(self, channel: str) -> dict[str, Any]:
-        """What the shaded planes of a channel depend on."""
-        shading = self._shading(channel)
-        return {
-            "acquisition": fingerprint(self.data, [channel]),
-            "shading": digest(shading) if shading else None,
-        }
+def _fuse(
+    run: Run, channel: _Channel, placement: Placement, options: RunOptions, *, surveyed: bool
+) -> FusionReport:
+    """The volume of one channel, its shading and bias corrected on the way."""
+    bias = _bias(run, channel, placement, options, surveyed=surveyed)
+    source = CorrectedTiles(
+        channel.raw,
+        channel.shading,
+        Bias.load(bias) if bias else None,
+        placement.positions_of(channel.raw.channel),
+    )
+    chosen = FuseOptions(
+        interpolation=options.interpolation,
+        bounds=options.bounds,
+        mips=options.mips,
+        smallest=options.smallest,
+        compression=options.compression,
+        sharded=options.sharded,
+        missing=options.missing,
+        memory=options.memory,
+        identity=channel.identity | {"bias": digest(bias) if bias else None},
+    )
+    return fuse(run, source, placement, chosen)
+
+
+def _bias(
+    run: Run, channel: _Channel, placement: Placement, options: RunOptions, *, surveyed: bool
+) -> Path | None:
+    """The bias of a channel, from the small copies of its tiles; those of the alignment channel are there."""
+    if not options.bias:
+        return None
+    look = survey if surveyed else overview_survey
+    array, grid, covered = overview(look(run, channel.shaded, _align(channel, options)), placement)
+    return bias_stage(run, array, grid, channel.raw.channel, mask=covered)
 
 
 def _summary(run: Run, data: Acquisition, placement: Placement, fusions: Sequence[FusionReport]) -> dict[str, Any]:

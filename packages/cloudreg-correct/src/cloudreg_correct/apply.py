@@ -7,6 +7,7 @@ wrapped around, and counted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -126,8 +127,11 @@ def correct_plane(
 
 
 def _fields(shading: Shading | None, shape: tuple[int, ...]) -> tuple[Float32, Float32]:
-    if shading is not None:
-        return shading.flat, shading.background
+    return (shading.flat, shading.background) if shading is not None else _neutral(shape)
+
+
+@lru_cache(maxsize=4)
+def _neutral(shape: tuple[int, ...]) -> tuple[Float32, Float32]:
     return np.ones(shape, np.float32), np.zeros(shape, np.float32)
 
 

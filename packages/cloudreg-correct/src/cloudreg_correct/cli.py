@@ -1,0 +1,210 @@
+"""The commands `correct tiles` and `correct volume`.
+
+Only typer is imported here; the work is imported when there is work.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cloudreg_io.console import (
+    DebugFlag,
+    JobsOption,
+    JsonFlag,
+    MemoryOption,
+    OverwriteFlag,
+    command_progress,
+    memory_bytes,
+)
+
+app = typer.Typer(help="Correct uneven illumination.", no_args_is_help=True, add_completion=False)
+
+
+@app.command()
+def tiles(
+    context: typer.Context,
+    acquisition: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ACQ", help="Raw tiles: a COLM folder, a grid list, a TeraStitcher XML. Only read."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the corrected tiles, laid out like ACQ.")],
+    *,
+    channels: Annotated[str, typer.Option(help="Channels to correct, such as 0,1; all by default.")] = "",
+    background: Annotated[
+        str, typer.Option(metavar="auto|none|VALUE", help="Counts without light: estimated, 0, or a number.")
+    ] = "auto",
+    sample: Annotated[
+        int | None,
+        typer.Option(metavar="PLANES", min=5, help="Planes to estimate from. Default: 20 %, from 20 to 200."),
+    ] = None,
+    shading: Annotated[
+        Path | None,
+        typer.Option(help="A shading file, or a folder of <channel>.tif, to apply instead of an estimate."),
+    ] = None,
+    compression: Annotated[
+        Literal["zstd", "deflate", "lzw", "none"],
+        typer.Option(help="Of the planes. Every program reads deflate and lzw; zstd is four times faster."),
+    ] = "zstd",
+    missing: Annotated[
+        Literal["error", "fill"], typer.Option(help="Planes that are not there: stop, or leave them out.")
+    ] = "error",
+    voxel_size: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(metavar="X Y Z", help="Voxel size in µm, in place of the metadata's."),
+    ] = None,
+    jobs: JobsOption = 1,
+    memory: MemoryOption = "",
+    overwrite: OverwriteFlag = False,
+    as_json: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Write the tiles of an acquisition anew, without shading and background.
+
+    Killed or interrupted at any time, the same command goes on where it stopped. `cloudreg run` and `stitch`
+    do not need this: they correct planes as they read them.
+    """
+    import json
+
+    from cloudreg_io.run import executor
+
+    with executor(jobs) as pool:
+        if pool is None:  # a worker rank: its work is done
+            return
+        from cloudreg_correct.layout import COMMAND, Layout
+        from cloudreg_correct.memory import require_memory
+        from cloudreg_correct.sample import ShadingOptions
+        from cloudreg_correct.shading import background_choice
+        from cloudreg_correct.tiles import TileOptions, correct_tiles
+        from cloudreg_io.run import open_run
+        from cloudreg_io.tiles import open_acquisition
+
+        data = open_acquisition(acquisition, voxel_size=voxel_size)
+        x, y, _ = data.grid.tile_size
+        require_memory(memory_bytes(memory), jobs, 24 * x * y)  # raw, encoded, and float fields of a plane
+        Layout.of(data, out)  # before a folder is made for the journal
+        options = TileOptions(ShadingOptions(background_choice(background), sample), shading, compression, missing)
+        names = [name.strip() for name in channels.split(",") if name.strip()]
+        recorded = {
+            "channels": names,
+            "background": background,
+            "sample": sample,
+            "shading": str(shading) if shading else None,
+            "compression": compression,
+            "missing": missing,
+        }
+        with open_run(
+            out,
+            command=COMMAND,
+            options=recorded,
+            inputs={"acquisition": str(data.root)},
+            pool=pool,
+            jobs=jobs,
+            progress=command_progress(context),
+            overwrite=overwrite,
+        ) as run:
+            reports = correct_tiles(run, data, names, options)
+        if as_json:
+            typer.echo(json.dumps({"out": str(out), "channels": [report.to_json() for report in reports]}))
+            return
+        for report in reports:
+            share = report.high / max(1, report.voxels)
+            typer.echo(
+                f"{report.channel}: {report.planes} planes corrected with {report.shading}; "
+                f"{share:.2%} of the voxels clipped at the bright end"
+            )
+
+
+@app.command()
+def volume(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A precomputed volume: a path or s3://…. Only read.")
+    ],
+    target: Annotated[str, typer.Argument(metavar="DST", help="Folder of the new volume: a path or s3://….")],
+    *,
+    voxel_size: Annotated[
+        float,
+        typer.Option(
+            metavar="UM", min=0.001, help="Estimate on the coarsest mip with voxels no larger than this."
+        ),
+    ] = 15.0,
+    bias: Annotated[
+        Path | None, typer.Option(help="A bias field (.tif, its .json beside) to apply instead of an estimate.")
+    ] = None,
+    iterations: Annotated[str, typer.Option(help="Of N4, for each level of its spline.")] = "50,50,50,50",
+    compression: Annotated[Literal["gzip", "zstd", "br", "none"], typer.Option(help="Of the chunks.")] = "gzip",
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of journal and scratch; needed when DST is s3://. Default: DST.")
+    ] = None,
+    jobs: JobsOption = 1,
+    memory: MemoryOption = "",
+    overwrite: OverwriteFlag = False,
+    as_json: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Write a stitched volume anew, without its slow differences of illumination.
+
+    Killed or interrupted at any time, the same command goes on where it stopped.
+    """
+    import json
+
+    from cloudreg_io.run import executor
+
+    with executor(jobs) as pool:
+        if pool is None:  # a worker rank: its work is done
+            return
+        from cloudreg_correct.bias import BiasOptions
+        from cloudreg_correct.memory import require_memory
+        from cloudreg_correct.volume import VolumeOptions, correct_volume, plan_correction
+        from cloudreg_io.run import open_run
+
+        options = VolumeOptions(voxel_size, BiasOptions(_numbers(iterations)), bias, compression)
+        _, spec = plan_correction(source, target, options)
+        width, (_, rows, depth) = spec.size[0], spec.chunk
+        require_memory(
+            memory_bytes(memory), jobs, 16 * width * rows * depth
+        )  # before a folder is made for the journal
+        with open_run(
+            work or _local(target),
+            command="correct volume",
+            options={
+                "voxel_size": voxel_size,
+                "bias": str(bias) if bias else None,
+                "iterations": iterations,
+                "compression": compression,
+            },
+            inputs={"source": source, "target": target},
+            pool=pool,
+            jobs=jobs,
+            progress=command_progress(context),
+            overwrite=overwrite,
+        ) as run:
+            report = correct_volume(run, source, target, options)
+        if as_json:
+            typer.echo(json.dumps(report.to_json()))
+        else:
+            typer.echo(f"{report.volume.url}: corrected with {report.bias}; {report.high} voxels clipped")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    from cloudreg_io.errors import InputError
+
+    parts = text.split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise InputError(f"--iterations {text}: not whole positive numbers", fix="--iterations 50,50,50,50")
+    return tuple(int(part) for part in parts)
+
+
+def _local(target: str) -> Path:
+    from cloudreg_io.errors import InputError
+    from cloudreg_io.files.location import Location
+
+    location = Location.parse(target)
+    if not location.is_file:
+        raise InputError(f"{location} cannot hold the journal", fix="--work DIR names a local folder for it")
+    return location.path

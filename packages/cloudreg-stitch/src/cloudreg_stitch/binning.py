@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from cloudreg_stitch.compiled import compiled
 
 
 def bin_plane(plane: NDArray[Any], edge: int, out: NDArray[np.float32]) -> None:
@@ -25,7 +26,7 @@ def bin_plane(plane: NDArray[Any], edge: int, out: NDArray[np.float32]) -> None:
     _bin_plane(plane, edge, row, out)
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@compiled
 def _bin_plane(plane: NDArray[Any], edge: int, row: NDArray[Any], out: NDArray[np.float32]) -> None:
     rows, columns = out.shape
     width = columns * edge

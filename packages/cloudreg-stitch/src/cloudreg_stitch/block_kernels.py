@@ -5,66 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-
-@njit(nogil=True, cache=True, fastmath=True)
-def detrended(voxels: NDArray[Any]) -> NDArray[np.float32]:
-    """Take a parabola along each axis out of a block [z, y, x].
-
-    Shading and haze vary slowly: over a block they are such a parabola, nearly. What is left is orthogonal
-    to parabolas, so a correlation with it cannot be drawn aside by slow variation of the other block.
-    """
-    nz, ny, nx = voxels.shape
-    along_z = np.zeros(nz, np.float64)
-    along_y = np.zeros(ny, np.float64)
-    along_x = np.zeros(nx, np.float64)
-    row = np.zeros(nx, np.float32)
-    for z in range(nz):
-        row[:] = 0
-        for y in range(ny):
-            total = np.float32(0)
-            for x in range(nx):
-                value = np.float32(voxels[z, y, x])
-                row[x] += value
-                total += value
-            along_y[y] += total
-            along_z[z] += total
-        for x in range(nx):
-            along_x[x] += row[x]
-    mean = along_z.sum() / (nz * ny * nx)
-    fit_z = _parabola(along_z / (ny * nx) - mean)
-    fit_y = _parabola(along_y / (nz * nx) - mean)
-    fit_x = _parabola(along_x / (nz * ny) - mean).astype(np.float32)
-    result = np.empty((nz, ny, nx), np.float32)
-    for z in range(nz):
-        for y in range(ny):
-            level = np.float32(mean + fit_z[z] + fit_y[y])
-            for x in range(nx):
-                result[z, y, x] = np.float32(voxels[z, y, x]) - (level + fit_x[x])
-    return result
+from cloudreg_stitch.compiled import compiled
 
 
-@njit(nogil=True, cache=True)
-def _parabola(profile: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least-squares parabola, without its mean, through a profile of mean 0."""
-    n = profile.size
-    fit = np.zeros(n)
-    if n < 3:
-        return fit
-    u = np.arange(n) - (n - 1) / 2
-    v = u * u - np.mean(u * u)
-    return fit + u * (np.sum(u * profile) / np.sum(u * u)) + v * (np.sum(v * profile) / np.sum(v * v))
-
-
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled
 def _add_products(sums: NDArray[np.float32], a: NDArray[np.float32], b: NDArray[np.float32]) -> None:
     for x in range(a.size):
         sums[x] += a[x] * b[x]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _sum(values: NDArray[np.float32]) -> float:
     total = 0.0
     for value in values:
@@ -72,7 +24,7 @@ def _sum(values: NDArray[np.float32]) -> float:
     return total
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def block_sums(
     block: NDArray[np.float32], window: NDArray[np.float32]
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
@@ -81,7 +33,7 @@ def block_sums(
     Parameters
     ----------
     block : float32 array [z, y, x]
-        Of mean 0.
+        Of mean 0, nearly.
     window : float32 array [z + 2 rz, y + 2 ry, x + 2 rx]
 
     Returns
@@ -116,7 +68,7 @@ def block_sums(
     return energy, cross, _window_energy(window, nz, ny, nx)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _window_energy(window: NDArray[np.float32], nz: int, ny: int, nx: int) -> NDArray[np.float64]:
     mz, my, mx = window.shape
     sz, sy, sx = mz - nz + 1, my - ny + 1, mx - nx + 1
@@ -153,25 +105,25 @@ def _window_energy(window: NDArray[np.float32], nz: int, ny: int, nx: int) -> ND
     return result
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled
 def sampled_variance(voxels: NDArray[Any]) -> float:
     """Variance of a block, from a quarter of its rows and half of the columns of those."""
     nz, ny, nx = voxels.shape
-    first = np.float32(voxels[0, 0, 0])
+    first = float(voxels[0, 0, 0])
     one = 0.0
     two = 0.0
     n = 0
     for z in range(0, nz, 2):
         for y in range(0, ny, 2):
             for x in range(0, nx, 2):
-                value = np.float32(voxels[z, y, x]) - first
+                value = float(voxels[z, y, x]) - first
                 one += value
                 two += value * value
                 n += 1
     return two / n - (one / n) ** 2
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled
 def moved(voxels: NDArray[np.float32], taps: NDArray[np.float32]) -> NDArray[np.float32]:
     """Filter a block along z, y and x in turn.
 
@@ -204,7 +156,7 @@ def moved(voxels: NDArray[np.float32], taps: NDArray[np.float32]) -> NDArray[np.
     return result
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled
 def _add_scaled(sums: NDArray[np.float32], values: NDArray[np.float32], scale: np.float32) -> None:
     for x in range(values.size):
         sums[x] += values[x] * scale

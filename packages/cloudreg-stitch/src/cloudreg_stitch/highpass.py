@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cloudreg_stitch.compiled import compiled
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+
 def highpass(planes: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
     """Subtract the mean of the (2 radius + 1)² square around each voxel, cut off at the border.
 
@@ -21,40 +21,65 @@ def highpass(planes: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
     -------
     float32 array [z, y, x]
     """
-    depth, height, width = planes.shape
+    _, height, width = planes.shape
     result = np.empty_like(planes)
-    column = np.empty(width, np.float32)  # sums over the rows of the square
-    running = np.empty(width + 1, np.float64)
-    for z in range(depth):
-        plane = planes[z]
-        for x in range(width):
-            column[x] = 0.0
-        rows = 0
-        for y in range(min(radius, height)):
-            rows += 1
-            for x in range(width):
-                column[x] += plane[y, x]
-        for y in range(height):
-            if y + radius < height:
-                rows += 1
-                for x in range(width):
-                    column[x] += plane[y + radius, x]
-            if y - radius - 1 >= 0:
-                rows -= 1
-                for x in range(width):
-                    column[x] -= plane[y - radius - 1, x]
-            running[0] = 0.0
-            for x in range(width):
-                running[x + 1] = running[x] + column[x]
-            for x in range(width):
-                low = max(0, x - radius)
-                high = min(width, x + radius + 1)
-                mean = (running[high] - running[low]) / (rows * (high - low))
-                result[z, y, x] = np.float32(plane[y, x] - mean)
+    _highpass(planes, radius, _lengths(height, radius), 1 / _lengths(width, radius), result)
     return result
 
 
-@njit(nogil=True, cache=True)
+def _lengths(size: int, radius: int) -> NDArray[np.float32]:
+    """How many voxels of an axis lie within `radius` of each."""
+    i = np.arange(size)
+    return (np.minimum(i + radius + 1, size) - np.maximum(i - radius, 0)).astype(np.float32)
+
+
+@compiled
+def _highpass(
+    planes: NDArray[np.float32],
+    radius: int,
+    rows: NDArray[np.float32],
+    per_column: NDArray[np.float32],
+    result: NDArray[np.float32],
+) -> None:
+    depth, height, width = planes.shape
+    column = np.empty(width, np.float32)  # sums over the rows of the square
+    running = np.empty(width + 1, np.float32)
+    sums = np.empty(width, np.float32)
+    for z in range(depth):
+        plane = planes[z]
+        column[:] = 0
+        for y in range(min(radius, height)):
+            column += plane[y]
+        for y in range(height):
+            if y + radius < height:
+                column += plane[y + radius]
+            if y > radius:
+                column -= plane[y - radius - 1]
+            total = np.float32(0)
+            for x in range(width):
+                running[x] = total
+                total += column[x]
+            running[width] = total
+            _window_sums(running, radius, sums)
+            scale = np.float32(1) / rows[y]
+            for x in range(width):
+                result[z, y, x] = plane[y, x] - sums[x] * (per_column[x] * scale)
+
+
+@compiled
+def _window_sums(running: NDArray[np.float32], radius: int, sums: NDArray[np.float32]) -> None:
+    """Sums over 2 radius + 1 entries from running sums; the long middle part needs no look at the borders."""
+    width = sums.size
+    first, last = min(radius, width), max(width - radius, min(radius, width))
+    for x in range(first):
+        sums[x] = running[min(width, x + radius + 1)] - running[0]
+    for x in range(first, last):
+        sums[x] = running[x + radius + 1] - running[x - radius]
+    for x in range(last, width):
+        sums[x] = running[width] - running[max(0, x - radius)]
+
+
+@compiled
 def summed_volume(values: NDArray[np.float32], power: int) -> NDArray[np.float64]:
     """Sums of values (power 1) or of their squares (2) over all boxes that begin at voxel 0.
 

@@ -20,29 +20,31 @@ from cloudreg_stitch.displacement import Measurement
 _CHANCE = 1e-4  # of believing a null peak
 _ENOUGH = 8
 _ABOVE_OWN_NULL = 1.2
-_BY_CHANCE = 0.3  # chance that one block agrees within a voxel although nothing matches
+_BY_CHANCE = 0.2  # chance that one block agrees although nothing matches
 _AGREEMENT = 1e-6
-_LEAST_AGREEING = 0.4
-_MATCHING = 0.5
+_LEAST_AGREEING = 0.4  # of the blocks
+_MOST_AGREEING = 0.75
 _EULER = 0.5772156649
 
 
+def normal_level(measurements: Sequence[Measurement]) -> float:
+    """Score that the highest of so many independent normal numbers exceeds with a chance of 10⁻⁴."""
+    trials = max((m.trials for m in measurements), default=0)
+    return float(stats.norm.isf(_CHANCE / trials)) if trials else math.inf
+
+
 def threshold(measurements: Sequence[Measurement]) -> float:
-    """Score that a null peak exceeds with a chance of one in ten thousand.
+    """Score that a null peak exceeds with a chance of 10⁻⁴.
 
     Parameters
     ----------
     measurements : sequence of Measurement
         All pairs, whether they match or not.
     """
-    found = [m for m in measurements if m.found]
-    if not found:
-        return math.inf
-    trials = max(max(m.trials for m in found), 1)
-    normal = float(stats.norm.isf(_CHANCE / trials))
-    if len(found) < _ENOUGH:
+    nulls = np.array([m.null for m in measurements if m.found])
+    normal = normal_level(measurements)
+    if len(nulls) < _ENOUGH:
         return normal
-    nulls = np.array([m.null for m in found])
     scale = float(nulls.std(ddof=1)) * math.sqrt(6) / math.pi
     location = float(nulls.mean()) - _EULER * scale
     return max(normal, location - scale * math.log(-math.log1p(-_CHANCE)))
@@ -58,18 +60,18 @@ def agreement_by_chance(measurement: Measurement) -> float:
 def confidence(measurement: Measurement, level: float) -> float:
     """How far a pair can be believed, 0 to 1; 0 for a pair that is not to be used.
 
-    A pair is believed when its peak stands above the null and its blocks do not contradict one another, or
-    when so many blocks agree that chance is excluded.
+    A pair is believed when its peak stands above the null, and its blocks do not contradict one another. A
+    peak above the bound of normal noise alone needs blocks that agree better than chance allows.
     """
     m = measurement
-    if not m.found:
+    if not m.found or m.score <= max(_ABOVE_OWN_NULL * m.null, normal_level([m])):
         return 0.0
-    agreeing = m.agreeing / m.blocks if m.blocks else _MATCHING
-    stands_out = m.score > max(level, _ABOVE_OWN_NULL * m.null)
-    if not (stands_out and agreeing >= _LEAST_AGREEING) and agreement_by_chance(m) > _AGREEMENT:
+    agreeing = m.agreeing / m.blocks if m.blocks else _LEAST_AGREEING
+    needed = _LEAST_AGREEING if m.score > level else _MOST_AGREEING
+    if agreeing < needed or (m.score <= level and agreement_by_chance(m) > _AGREEMENT):
         return 0.0
-    height = 1 - min(1.0, max(level, m.null) / max(m.score, 1e-9)) ** 2
-    return max(0.05, math.sqrt(agreeing) * max(height, agreeing * 0.5))
+    height = 1 - (max(m.null, normal_level([m])) / m.score) ** 2
+    return math.sqrt(agreeing * height)
 
 
 def evidence_against(measurement: Measurement, level: float) -> str:
@@ -80,7 +82,10 @@ def evidence_against(measurement: Measurement, level: float) -> str:
     if m.lowest < -max(level, m.score):
         return f"the overlap anticorrelates ({m.lowest:.1f} against {m.score:.1f} standard deviations)"
     if m.score <= level:
-        return f"its peak of {m.score:.1f} standard deviations may be chance (level {level:.1f})"
+        return (
+            f"its peak of {m.score:.1f} standard deviations may be chance "
+            f"(level {level:.1f}; {m.agreeing} of {m.blocks} blocks agree)"
+        )
     if m.score <= _ABOVE_OWN_NULL * m.null:
         return f"its peak of {m.score:.1f} is not clearly above the {m.null:.1f} of a mirrored strip"
     return f"only {m.agreeing} of {m.blocks} blocks agree"

@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_NODES = np.arange(-2.0, 3.0)
-# coefficients, by rising power, of the five Lagrange polynomials on -2, -1, 0, 1, 2
-_LAGRANGE = np.linalg.inv(np.vander(_NODES, increasing=True)).T
 TAPS = 3  # half width of the interpolation
-_STEPS = 12
-_LIMIT = 1.5
 
 
 def quadratic_peak(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -35,60 +30,6 @@ def quadratic_peak(values: NDArray[np.float64]) -> NDArray[np.float64]:
         if bend > 0:
             offset[axis] = np.clip((high - low) / (2 * bend), -1, 1)
     return offset
-
-
-def quartic_peak(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Maximum of the polynomial of degree four along each axis through 5 × 5 × 5 samples.
-
-    A parabola through three samples is drawn towards the middle one by up to a few hundredths of a voxel,
-    because the top of a correlation is not a parabola; degree four is right to a few thousandths.
-
-    Returns
-    -------
-    array of 3
-        Offset from the middle along each axis.
-    """
-    start = quadratic_peak(values)
-    offset = start.copy()
-    for _ in range(_STEPS):
-        gradient, hessian = _derivatives(values, offset)
-        if np.linalg.eigvalsh(hessian)[-1] >= 0:  # not a maximum: trust the parabola
-            return start
-        step = np.clip(np.linalg.solve(hessian, gradient), -0.5, 0.5)
-        offset -= step
-        if np.abs(offset).max() > _LIMIT:
-            return start
-        if np.abs(step).max() < 1e-7:
-            break
-    return offset
-
-
-def _derivatives(
-    values: NDArray[np.float64], at: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gradient and matrix of second derivatives of the interpolating polynomial."""
-    weights = np.array([[_weights(u, order) for u in at] for order in range(3)])  # [order, axis, node]
-    gradient, hessian = np.empty(3), np.empty((3, 3))
-    for i in range(3):
-        gradient[i] = _contract(values, weights, [int(axis == i) for axis in range(3)])
-        for j in range(3):
-            hessian[i, j] = _contract(values, weights, [int(axis == i) + int(axis == j) for axis in range(3)])
-    return gradient, hessian
-
-
-def _contract(values: NDArray[np.float64], weights: NDArray[np.float64], orders: list[int]) -> float:
-    first, second, third = (weights[order, axis] for axis, order in enumerate(orders))
-    return float(first @ (values @ third) @ second)
-
-
-def _weights(u: float, order: int) -> NDArray[np.float64]:
-    """Values (order 0) or derivatives of the Lagrange polynomials at u."""
-    powers = [u**k for k in range(5)]
-    if order == 1:
-        powers = [0.0] + [k * u ** (k - 1) for k in range(1, 5)]
-    elif order == 2:
-        powers = [0.0, 0.0] + [k * (k - 1) * u ** (k - 2) for k in range(2, 5)]
-    return _LAGRANGE @ np.array(powers)
 
 
 def fraction_taps(offset: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudreg_stitch.block_kernels import block_sums, detrended, moved, sampled_variance
-from cloudreg_stitch.peak import TAPS, fraction_taps, quadratic_peak, quartic_peak
+from cloudreg_stitch.block_kernels import block_sums, moved, sampled_variance
+from cloudreg_stitch.highpass import highpass
+from cloudreg_stitch.peak import TAPS, fraction_taps, quadratic_peak
 from cloudreg_stitch.strips import Strip
 
 Triple = tuple[int, int, int]  # here always z, y, x
@@ -25,11 +26,12 @@ Triple = tuple[int, int, int]  # here always z, y, x
 _EDGE = (20, 64, 64)  # of a block, about
 _LEAST = (1, 8, 6)  # a block smaller than this is none
 _BLOCKS = 24
-_SEARCH_BLOCKS = 6
-_FINE = 2  # radius of the fine search, in voxels
+_SEARCH_BLOCKS = 4
+_FINE = 1  # radius of the fine search, in voxels
 _RECENTRINGS = 4
-_POLISHINGS = 2
-_AGREE = 1.0  # voxels
+_TEXTURE = 6  # voxels
+_SMALL_STEP = 0.03  # voxels
+_NEARLY = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,52 +120,55 @@ class SlabPair:
         """Find the displacement within `radius` (z, y, x) voxels of `start` (x, y, z); None without texture."""
         shift = _whole(start)
         for _ in range(_RECENTRINGS):
-            sums = self._sums(self._choose(shift, radius, _SEARCH_BLOCKS), shift, radius)
-            if sums is None:
+            blocks = self._choose(shift, radius, _SEARCH_BLOCKS)
+            if not blocks:
                 return None
-            peak = _argmax(sums.together())
+            peak = _argmax(_sums(self._prepare(blocks, shift, radius), radius).together())
             shift = _moved(shift, peak, radius)
             if all(0 < p < 2 * r or r == 0 for p, r in zip(peak, radius, strict=True)):
                 break
         return self._fine(shift)
 
     def _fine(self, shift: Triple) -> Refined | None:
-        radius = (_FINE, _FINE, _FINE)
-        for _ in range(_RECENTRINGS):
-            blocks = self._choose(shift, radius, _BLOCKS)
-            sums = self._sums(blocks, shift, radius)
-            if sums is None:
-                return None
-            peak = _argmax(sums.together())
-            if max(abs(p - _FINE) for p in peak) <= 0:
-                found = _combine(sums, [block.centre for block in blocks], self._extent(blocks), shift)
-                return self._polish(found, shift)
-            shift = _moved(shift, peak, radius)
+        # with a margin for moving by a fraction of a voxel; where the overlap is too narrow, without
+        for margin in (_FINE + TAPS, _FINE):
+            at = shift
+            for _ in range(_RECENTRINGS):
+                blocks = self._choose(at, (margin,) * 3, _BLOCKS)
+                if not blocks:
+                    break
+                prepared = self._prepare(blocks, at, (margin,) * 3)
+                sums = _sums(prepared, (_FINE,) * 3)
+                peak = _argmax(sums.together())
+                if peak == (_FINE,) * 3:
+                    return self._measure(blocks, prepared, sums, at, polish=margin > _FINE)
+                at = _moved(at, peak, (_FINE,) * 3)
         return None
 
-    def _polish(self, found: Refined, shift: Triple) -> Refined:
-        """Measure what is left after moving one tile by the fraction of a voxel found so far.
-
-        Interpolation between the samples of a correlation is a little wrong, by up to a tenth of a voxel in
-        fine texture; but a peak in the middle of its samples needs none.
-        """
-        blocks = self._choose(shift, (1 + TAPS,) * 3, _BLOCKS)
-        if not blocks:
-            return found
-        offset = np.array(found.displacement[::-1]) - shift
-        for _ in range(_POLISHINGS):
-            sums = self._sums(blocks, shift, (1, 1, 1), offset)
-            assert sums is not None
-            singles = np.array([np.abs(_block_peak(ncc)).max() for ncc in sums.single()])
-            agree = singles < _AGREE
-            if not agree.any():
-                return found
+    def _measure(
+        self, blocks: Sequence[Block], prepared: Sequence[_Prepared], sums: _Sums, shift: Triple, polish: bool
+    ) -> Refined:
+        """Displacement, uncertainty and drift from the blocks that agree."""
+        offset = quadratic_peak(sums.together())
+        agree = sums.central(_NEARLY)
+        if polish:
+            # interpolation between the samples of a correlation is a little wrong, by up to a tenth of a
+            # voxel in fine texture; but a peak in the middle of its samples needs none
+            sums = _sums(prepared, (_FINE,) * 3, offset)
+            agree = sums.central()
+        if not agree.any():
+            return _refined(shift, offset, sums, agree, 0.0)
+        singles = np.array([quadratic_peak(ncc) for ncc in sums.single()])[agree]
+        centres = np.array([block.centre for block in blocks])[agree]
+        drift = _drift(centres, singles, self._extent(blocks))
+        if polish:
             step = quadratic_peak(sums.together(agree))
-            if np.abs(offset + step).max() > 1:
-                return found
-            offset = offset + step
-        z, y, x = (float(v) for v in np.array(shift) + offset)
-        return replace(found, displacement=(x, y, z))
+            offset = np.clip(offset + step, -1, 1)
+            if np.abs(step).max() > _SMALL_STEP:
+                chosen = [pair for pair, use in zip(prepared, agree, strict=True) if use]
+                step = quadratic_peak(_sums(chosen, (_FINE,) * 3, offset).together())
+                offset = np.clip(offset + step, -1, 1)
+        return _refined(shift, offset, sums, agree, drift, singles)
 
     def _extent(self, blocks: Sequence[Block]) -> NDArray[np.float64]:
         low = np.min([block.low for block in blocks], axis=0)
@@ -209,28 +214,42 @@ class SlabPair:
         high = tuple(v - s + r for v, s, r in zip(block.high, shift, radius, strict=True))
         return self._b.box(self._first[block.slab], low, high)  # type: ignore[arg-type]
 
-    def _sums(
-        self, blocks: Sequence[Block], shift: Triple, radius: Triple, fraction: NDArray[np.float64] | None = None
-    ) -> _Sums | None:
-        """Correlate blocks of a with b around `shift`, b being moved by a fraction of a voxel besides."""
-        if not blocks:
-            return None
-        parts = []
-        for block in blocks:
-            here = detrended(self._a.box(self._first[block.slab], block.low, block.high))
-            if fraction is None:
-                there = detrended(self._window(block, shift, radius))
-            else:
-                wider = self._window(block, shift, tuple(r + TAPS for r in radius))  # type: ignore[arg-type]
-                there = moved(detrended(wider), fraction_taps(fraction))
-            parts.append(block_sums(here, there))
-        # a block at u moves to u − shift − k in b for window index r + (−k): flip, so that indices grow with shift
-        flip = (slice(None), slice(None, None, -1), slice(None, None, -1), slice(None, None, -1))
-        return _Sums(
-            np.array([energy for energy, _, _ in parts]),
-            np.stack([cross for _, cross, _ in parts])[flip],
-            np.stack([there for _, _, there in parts])[flip],
-        )
+    def _prepare(self, blocks: Sequence[Block], shift: Triple, margin: Triple) -> list[_Prepared]:
+        return [
+            (
+                _texture(self._a.box(self._first[block.slab], block.low, block.high)),
+                _texture(self._window(block, shift, margin)),
+            )
+            for block in blocks
+        ]
+
+
+def _texture(voxels: NDArray[Any]) -> NDArray[np.float32]:
+    """Fine structure only: shading differs between the tiles, and so does what it makes of coarse structure."""
+    return highpass(np.ascontiguousarray(voxels, np.float32), _TEXTURE)
+
+
+_Prepared = tuple[NDArray[np.float32], NDArray[np.float32]]  # a block of a, and a wider window of b
+
+
+def _sums(prepared: Sequence[_Prepared], radius: Triple, fraction: NDArray[np.float64] | None = None) -> _Sums:
+    """Correlate blocks of a with b, b being moved by a fraction of a voxel if one is given."""
+    taps = None if fraction is None else fraction_taps(fraction)
+    parts = []
+    for here, wide in prepared:
+        if taps is None:
+            cut = [(w - h) // 2 - r for w, h, r in zip(wide.shape, here.shape, radius, strict=True)]
+            there = np.ascontiguousarray(wide[tuple(slice(c, n - c) for c, n in zip(cut, wide.shape, strict=True))])
+        else:
+            there = moved(wide, taps)
+        parts.append(block_sums(here, there))
+    # when the displacement grows, the place in b goes back: flip, so that indices grow with the displacement
+    flip = (slice(None), slice(None, None, -1), slice(None, None, -1), slice(None, None, -1))
+    return _Sums(
+        np.array([energy for energy, _, _ in parts]),
+        np.stack([cross for _, cross, _ in parts])[flip],
+        np.stack([there for _, _, there in parts])[flip],
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,6 +267,14 @@ class _Sums:
         result: NDArray[np.float64] = self.cross[use].sum(axis=0) / np.sqrt(np.maximum(energy, 1e-30))
         return result
 
+    def central(self, nearly: float = 1.0) -> NDArray[np.bool_]:
+        """Blocks whose correlation is highest in the middle along each axis, or nearly so."""
+        ncc = self.single()
+        middle = ncc[:, _FINE, _FINE, _FINE]
+        lines = (ncc[:, :, _FINE, _FINE], ncc[:, _FINE, :, _FINE], ncc[:, _FINE, _FINE, :])
+        result: NDArray[np.bool_] = (middle > 0) & np.all([middle >= nearly * line.max(axis=1) for line in lines], axis=0)
+        return result
+
     def single(self) -> NDArray[np.float64]:
         """Correlation of every block by itself."""
         result: NDArray[np.float64] = self.cross / np.sqrt(
@@ -256,41 +283,30 @@ class _Sums:
         return result
 
 
-def _combine(
-    sums: _Sums, centres: Sequence[tuple[float, float, float]], extent: NDArray[np.float64], shift: Triple
+def _refined(
+    shift: Triple,
+    offset: NDArray[np.float64],
+    sums: _Sums,
+    agree: NDArray[np.bool_],
+    drift: float,
+    offsets: NDArray[np.float64] | None = None,
 ) -> Refined:
-    single = sums.single()
-    offsets = np.array([_block_peak(ncc) for ncc in single])
-    first = quartic_peak(sums.together())
-    agree = np.all(np.abs(offsets - first) <= _AGREE, axis=1)
-    if not agree.any():
-        agree[:] = True
-    together = sums.together(agree)
-    offset = quartic_peak(together)
-    residuals = offsets[agree] - offset
-    n = len(residuals)
-    # two imagined blocks that are off by a tenth of a voxel keep a few lucky ones from seeming exact
-    scatter = np.sqrt((np.sum(residuals**2, axis=0) + 2 * 0.1**2) / (n + 2))
-    sigma = np.sqrt(scatter**2 / n + 0.005**2)
-    agreeing = int(np.count_nonzero(np.all(np.abs(offsets - offset) <= _AGREE, axis=1)))
+    scatter = np.ones(3)
+    n = int(agree.sum())
+    if offsets is not None:
+        residuals = offsets - np.median(offsets, axis=0)
+        # two imagined blocks that are off by a tenth of a voxel keep a few lucky ones from seeming exact
+        scatter = np.sqrt((np.sum(residuals**2, axis=0) + 2 * 0.1**2) / (n + 2))
+    sigma = np.sqrt(scatter**2 / max(1, n) + 0.005**2)
     z, y, x = (float(v) for v in np.array(shift) + offset)
     return Refined(
         displacement=(x, y, z),
         sigma=(float(sigma[2]), float(sigma[1]), float(sigma[0])),
-        ncc=float(together[_FINE, _FINE, _FINE]),
-        blocks=len(single),
-        agreeing=agreeing,
-        drift=_drift(np.array(centres)[agree], offsets[agree], extent),
+        ncc=float(sums.together(agree if n else None)[_FINE, _FINE, _FINE]),
+        blocks=len(agree),
+        agreeing=n,
+        drift=drift,
     )
-
-
-def _block_peak(ncc: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Offset of one block's maximum from the middle of the window; at its border, the border."""
-    at = _argmax(ncc)
-    inside = tuple(min(max(p, 1), n - 2) for p, n in zip(at, ncc.shape, strict=True))
-    around = ncc[tuple(slice(p - 1, p + 2) for p in inside)]
-    offset: NDArray[np.float64] = np.array(inside) - np.array(ncc.shape) // 2 + quadratic_peak(around)
-    return offset
 
 
 def _drift(centres: NDArray[np.float64], offsets: NDArray[np.float64], extent: NDArray[np.float64]) -> float:

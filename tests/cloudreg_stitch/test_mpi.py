@@ -22,8 +22,7 @@ def acquisition(tmp_path_factory):
         rows=2, columns=2, tile_size=(128, 112), planes=40, overlap=(25, 25), jitter=(4, 4, 2), channels=2, seed=5
     )
     phantom = make_phantom((230, 200, 44), (7.0, 7.0, 5.0), seed=5)
-    truth = make_acquisition(tmp_path_factory.mktemp("mpi") / "acq", [phantom.scene(0), phantom.scene(1)], spec)
-    return truth
+    return make_acquisition(tmp_path_factory.mktemp("mpi") / "acq", [phantom.scene(0), phantom.scene(1)], spec)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,9 @@ Triple = tuple[int, int, int]  # here always z, y, x
 
 _EDGE = (20, 64, 64)  # of a block, about
 _LEAST = (1, 8, 6)  # a block smaller than this is none
-_BLOCKS = 24
+_BLOCKS = 24  # for noisy tiles; …
+_BLOCKS_IF_CLEAR = 12  # … where the blocks of the search correlate by more than _CLEAR, half of them do
+_CLEAR = 0.5
 _SEARCH_BLOCKS = 4
 _FINE = 1  # radius of the fine search, in voxels
 _RECENTRINGS = 4
@@ -123,18 +125,19 @@ class SlabPair:
             blocks = self._choose(shift, radius, _SEARCH_BLOCKS)
             if not blocks:
                 return None
-            peak = _argmax(_sums(self._prepare(blocks, shift, radius), radius).together())
+            ncc = _sums(self._prepare(blocks, shift, radius), radius).together()
+            peak = _argmax(ncc)
             shift = _moved(shift, peak, radius)
             if all(0 < p < 2 * r or r == 0 for p, r in zip(peak, radius, strict=True)):
                 break
-        return self._fine(shift)
+        return self._fine(shift, _BLOCKS_IF_CLEAR if ncc[peak] > _CLEAR else _BLOCKS)
 
-    def _fine(self, shift: Triple) -> Refined | None:
+    def _fine(self, shift: Triple, count: int) -> Refined | None:
         # with a margin for moving by a fraction of a voxel; where the overlap is too narrow, without
         for margin in (_FINE + TAPS, _FINE):
             at = shift
             for _ in range(_RECENTRINGS):
-                blocks = self._choose(at, (margin,) * 3, _BLOCKS)
+                blocks = self._choose(at, (margin,) * 3, count)
                 if not blocks:
                     break
                 prepared = self._prepare(blocks, at, (margin,) * 3)

@@ -51,7 +51,7 @@ def inspect(
     json_output: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Say what an acquisition is, and whether every plane is there. Exit status 1 if not."""
+    """Say what an acquisition is, and whether every plane is there. Exit status 1 if it cannot be used."""
     from cloudreg_cli.inspection import describe, in_words
     from cloudreg_io.tiles.completeness import check
     from cloudreg_io.tiles.open import open_acquisition
@@ -59,7 +59,7 @@ def inspect(
     found = open_acquisition(acquisition, voxel_size=voxel_size)
     report = check(found, found.channels, full=full)
     typer.echo(json.dumps(describe(found, report), indent=2) if json_output else in_words(found, report))
-    if report.problems:
+    if report.stopping():
         raise typer.Exit(1)
 
 
@@ -114,8 +114,10 @@ def run(
         Path | None, typer.Option(help="Place the tiles as this placement.json says; nothing is aligned.")
     ] = None,
     interpolation: Annotated[
-        str,
-        typer.Option(help="linear: between voxels where a tile lies at a fraction; nearest: counts untouched."),
+        Literal["linear", "nearest"],
+        typer.Option(
+            help="Between voxels where a tile lies at a fraction, or whole voxels with counts untouched."
+        ),
     ] = "linear",
     bounds: Annotated[
         tuple[int, int, int, int, int, int] | None,
@@ -123,9 +125,8 @@ def run(
     ] = None,
     mips: Annotated[int | None, typer.Option(min=1, help="Number of levels of the volumes.")] = None,
     smallest: Annotated[
-        int | None,
-        typer.Option(min=1, help="Levels are added until the largest axis is at most this. Default: 128."),
-    ] = None,
+        int, typer.Option(min=1, help="Or: levels are added until no axis has more voxels than this.")
+    ] = 128,
     compression: Annotated[Literal["gzip", "zstd", "br"], typer.Option(help="Of the chunks.")] = "gzip",
     sharded: Annotated[
         bool | None,

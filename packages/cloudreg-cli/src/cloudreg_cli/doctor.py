@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cloudreg_io.run.provenance import versions
@@ -35,9 +36,7 @@ def examine(folder: Path) -> Iterator[Finding]:
     yield _memory()
     yield _disk(folder)
     for module in ("numpy", "tifffile", "imagecodecs", "cloudvolume", "numba", "scipy", "SimpleITK"):
-        yield _tried(
-            module, lambda module=module: getattr(importlib.import_module(module), "__version__", "present")
-        )
+        yield _tried(module, partial(_version_of, module))
     yield _tried("numba compiles", _compile)
     yield _tried("viewer", lambda: importlib.import_module("neuroglancer").__name__, essential=False)
     yield _tried("mpirun", _mpirun, essential=False)
@@ -69,6 +68,10 @@ def _tried(name: str, check: Callable[[], str], *, essential: bool = True) -> Fi
         return Finding(name, False, f"{type(error).__name__}: {error}", essential)
 
 
+def _version_of(module: str) -> str:
+    return str(getattr(importlib.import_module(module), "__version__", "present"))
+
+
 def _compile() -> str:
     import numba
 
@@ -80,6 +83,7 @@ def _mpirun() -> str:
     code = "from mpi4py import MPI; print(MPI.COMM_WORLD.Get_size())"
     command = [str(path), "-np", "2", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    if done.stdout.split() != ["2", "2"]:
+    # two ranks may write into one line
+    if done.stdout.count("2") != 2:
         raise RuntimeError(f"two ranks said {done.stdout.split()}")
     return f"{path}: two ranks met"

@@ -8,19 +8,18 @@ from __future__ import annotations
 import typer
 
 from cloudreg_cli.commands import demo, doctor, inspect, run
+from cloudreg_cli.console import progress
 from cloudreg_correct.cli import app as correct_app
 from cloudreg_io.cli import app as io_app
-from cloudreg_io.console import run_app, version_option
+from cloudreg_io.console import VersionFlag, run_app
 from cloudreg_stitch.cli import app as stitch_app
 from cloudreg_viz.cli import app as viz_app
 
 app = typer.Typer(
     name="cloudreg",
-    help="Raw light-sheet tiles in; one corrected, stitched, viewable brain out. Begin with: cloudreg demo",
     no_args_is_help=True,
     add_completion=False,
 )
-app.callback()(version_option)
 app.command()(demo)
 app.command()(inspect)
 app.command()(run)
@@ -29,6 +28,12 @@ app.add_typer(correct_app, name="correct")
 app.add_typer(io_app)
 app.add_typer(viz_app, name="viz")
 app.command()(doctor)
+
+
+@app.callback()
+def start(context: typer.Context, version: VersionFlag = False) -> None:
+    """Raw light-sheet tiles in; one corrected, stitched, viewable brain out. Begin with: cloudreg demo."""
+    context.obj = progress()
 
 
 def main() -> None:

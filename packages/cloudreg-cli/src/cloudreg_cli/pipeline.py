@@ -194,7 +194,7 @@ def _fuse(
         sharded=options.sharded,
         missing=options.missing,
         memory=options.memory,
-        identity=channel.identity | {"bias": digest(bias) if bias else None},
+        identity={**channel.identity, "bias": digest(bias) if bias else None},
     )
     return fuse(run, source, placement, chosen)
 

@@ -23,7 +23,7 @@ from cloudreg_io.space.grid import Grid
 Float32 = NDArray[np.float32]
 
 # N4 sees at most about this many samples along an axis: the field is far smoother than that
-_LARGEST_AXIS = 64
+_LARGEST_AXIS = 48
 _LEAST_TISSUE = 100  # samples
 _SMALLEST_FIELD, _LARGEST_FIELD = 0.2, 5.0
 
@@ -37,7 +37,7 @@ class BiasOptions:
     iterations : tuple of int
         Of N4, for each level of its spline.
     shrink : int, optional
-        N4 works on every `shrink`-th block of the volume; by default so that no axis has more than 64.
+        N4 works on every `shrink`-th block of the volume; by default so that no axis has more than 48.
     """
 
     iterations: tuple[int, ...] = (50, 50, 50, 50)
@@ -60,7 +60,7 @@ def estimate_bias(
     mask : [z, y, x] bool, optional
         Tissue; by default what Otsu's threshold separates.
     shrink : int, optional
-        N4 works on block means of so many voxels a side; by default so that no axis has more than 64.
+        N4 works on block means of so many voxels a side; by default so that no axis has more than 48.
     iterations : sequence of int
         For each level of the spline.
 

@@ -23,7 +23,7 @@ from cloudreg_io.console import (
 )
 
 if TYPE_CHECKING:
-    from cloudreg_stitch.stitching import StitchOptions, StitchReport
+    from cloudreg_stitch.stitching import Corrector, StitchOptions, StitchReport
 
 app = typer.Typer(add_completion=False)
 
@@ -133,8 +133,35 @@ def stitch(
             jobs=jobs,
             overwrite=overwrite,
         )
-        report = work_on(acquisition, out, options, pool=pool, progress=command_progress(context))
+        report = work_on(
+            acquisition,
+            out,
+            options,
+            pool=pool,
+            progress=command_progress(context),
+            corrector=corrector() if shading or bias else None,
+        )
         typer.echo(_as_json(report) if as_json else _as_text(report, options))
+
+
+def corrector() -> Corrector:
+    """What applies shading and bias; the one thing that cloudreg-stitch takes from cloudreg-correct.
+
+    Raises
+    ------
+    ToolError
+        It is not installed.
+    """
+    try:
+        from cloudreg_correct import CorrectedTiles
+    except ImportError as error:
+        from cloudreg_io.errors import ToolError
+
+        raise ToolError(
+            "--shading and --bias need the package cloudreg-correct, which is not installed",
+            fix="pip install 'cloudreg-stitch[shading]'",
+        ) from error
+    return CorrectedTiles
 
 
 def _as_json(report: StitchReport) -> str:

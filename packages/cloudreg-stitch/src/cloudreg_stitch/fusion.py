@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cloudreg_io.errors import InputError, NotFoundError
-from cloudreg_io.files.atomic import write_json
+from cloudreg_io.files.atomic import is_temporary, write_json
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import Run, Shared, Unit, digest
 from cloudreg_io.run.executor import mpi_size
@@ -153,6 +153,7 @@ def fuse(run: Run, source: TileSource, placement: Placement, options: FuseOption
     scene = Scene(source, layout, seams.seams_of(layout, source.grid), options.blend, spec.chunk[1])
     location = Location.parse(options.destination or str(run.out)) / source.channel
     url = str(location.path if location.is_file else location)
+    _tidy(run.out, run.out / "qc", run.out / source.channel)
     keyed = _identity(placement, spec, layout, options)
     folder = run.scratch / STAGE / source.channel
     plan = _plan(run, layout, spec, folder / "plan.json", keyed, options)
@@ -250,6 +251,14 @@ def _plan(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"identity": identity, "strips": plan.strips})
     return plan
+
+
+def _tidy(*folders: Path) -> None:
+    """Remove the unfinished files that a killed command left; chunks are looked after by `finish_volume`."""
+    for folder in folders:
+        for path in folder.glob(".tmp-*"):
+            if is_temporary(path):
+                path.unlink(missing_ok=True)
 
 
 def _key(window: Bounds, plan: FusionPlan) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,8 @@ from cloudreg_stitch.survey import survey
 
 PLACEMENT = "placement.json"
 ADOPTION = "given placement"
+# Makes a source of corrected planes: (source, shading, bias, positions by tile name).
+Corrector = Callable[..., TileSource]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def stitch(
     *,
     pool: Executor | None = None,
     progress: Progress = NO_PROGRESS,
+    corrector: Corrector | None = None,
 ) -> StitchReport:
     """Align and fuse an acquisition.
 
@@ -106,6 +109,8 @@ def stitch(
     pool : Executor, optional
         From `executor(options.jobs)`.
     progress : Progress
+    corrector : callable, optional
+        `cloudreg_correct.CorrectedTiles`, needed for shading and bias; this library does not depend on it.
 
     Raises
     ------
@@ -120,7 +125,7 @@ def stitch(
     if options.steps == "all" and aligned not in wanted:
         wanted = [*channels, aligned]
     check(data, wanted).error(options.missing)
-    sources = _Sources(data, options)
+    sources = _Sources(data, options, corrector)
     sources.require(wanted)
     with open_run(
         folder,
@@ -192,6 +197,7 @@ class _Sources:
 
     data: Acquisition
     options: StitchOptions
+    corrector: Corrector | None
 
     def require(self, channels: Sequence[str]) -> None:
         """Find out before any work whether the corrections are there."""
@@ -203,8 +209,8 @@ class _Sources:
                         why=f"channel {channel} has no correction in that folder",
                         fix="estimate it with cloudreg correct, or leave the option out",
                     )
-        if self.options.shading or self.options.bias:
-            _corrected_tiles()
+        if (self.options.shading or self.options.bias) and self.corrector is None:
+            raise ToolError("shading and bias need a corrector", fix="give cloudreg_correct.CorrectedTiles")
 
     def identity(self, channel: str) -> dict[str, Any]:
         """What the planes of a channel depend on."""
@@ -219,38 +225,23 @@ class _Sources:
         """A channel with its shading corrected."""
         source: TileSource = self.data.source(channel, fill_missing=self.options.missing == "fill")
         path = self._file(self.options.shading, channel)
-        if path is None:
+        if path is None or self.corrector is None:
             return source
-        corrected: TileSource = _corrected_tiles()(source, Shading.load(path))
-        return corrected
+        return self.corrector(source, Shading.load(path))
 
     def corrected(self, channel: str, placement: Placement) -> TileSource:
         """A channel with shading and bias corrected; the bias lies in the frame of the fused volume."""
         path = self._file(self.options.bias, channel)
-        if path is None:
+        if path is None or self.corrector is None:
             return self.shaded(channel)
         source: TileSource = self.data.source(channel, fill_missing=self.options.missing == "fill")
         flat = self._file(self.options.shading, channel)
         shading = Shading.load(flat) if flat else None
-        positions = _shifted(placement, channel)
-        corrected: TileSource = _corrected_tiles()(source, shading, Bias.load(path), positions)
-        return corrected
+        return self.corrector(source, shading, Bias.load(path), _shifted(placement, channel))
 
     @staticmethod
     def _file(folder: Path | None, channel: str) -> Path | None:
         return folder / f"{channel}.tif" if folder is not None else None
-
-
-def _corrected_tiles() -> Any:
-    # the only place where cloudreg-stitch knows of cloudreg-correct, which it does not need
-    try:
-        from cloudreg_correct import CorrectedTiles
-    except ImportError as error:
-        raise ToolError(
-            "--shading and --bias need the package cloudreg-correct, which is not installed",
-            fix="pip install 'cloudreg-stitch[shading]'",
-        ) from error
-    return CorrectedTiles
 
 
 def _shifted(placement: Placement, channel: str) -> Mapping[str, Vector3]:

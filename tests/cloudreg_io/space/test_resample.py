@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -131,6 +133,18 @@ def test_the_input_is_never_changed_nor_shared():
     result = resample(array, grid, grid)
     result[:] = 5
     assert (array == 1).all()
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("edge", [0.6, 3.3])
+def test_blocks_of_planes_change_nothing(monkeypatch, order, edge):
+    array = np.random.default_rng(5).integers(0, 60000, (90, 8, 9), dtype=np.uint16)
+    grid = Grid.of_array(array, (1, 1, 1))
+    onto = grid.with_spacing((edge, edge, edge))
+    whole = resample(array, grid, onto, order=order, antialias=True)
+    module = sys.modules["cloudreg_io.space.resample"]
+    monkeypatch.setattr(module, "_BLOCK_VOXELS", 1)
+    np.testing.assert_array_equal(resample(array, grid, onto, order=order, antialias=True), whole)
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])

@@ -9,6 +9,7 @@ transform has the same conventions and gives the same numbers.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from cloudreg_io.space.grid import Grid
 
 # positions that should fall between two voxels exactly must not be decided by rounding errors
 _TOLERANCE = 1e-9
+_BLOCK_VOXELS = 1 << 23
 
 
 def resample(
@@ -94,39 +96,66 @@ def _interpolate(
 ) -> NDArray[Any]:
     small = array.dtype.itemsize <= 2 or array.dtype == np.float32
     work = np.dtype(np.float32 if small else np.float64)
-    result = array
+    taps = [_Taps.of(index, n, order, r) for index, n, r in zip(indices, array.shape, ratios, strict=True)]
     # the axis that shrinks most goes first: the others then have less to do
-    for axis in sorted(range(3), key=lambda a: len(indices[a]) / array.shape[a]):
-        result = _along(result, axis, indices[axis], order, max(1.0, ratios[axis]), work)
-    if array.dtype.kind in "iu":
-        limits = np.iinfo(array.dtype)
-        low, high = _float_limits(limits, work)
-        result = np.clip(np.rint(result), low, high)
-    return result.astype(array.dtype, copy=result is array)
-
-
-def _along(
-    array: NDArray[Any], axis: int, index: NDArray[np.float64], order: int, ratio: float, work: np.dtype[Any]
-) -> NDArray[Any]:
-    n = array.shape[axis]
-    if ratio == 1.0 and len(index) == n and np.array_equal(index, np.arange(n)):
-        return array
-    # averaging over this width makes the filter as wide as linear interpolation at the coarser spacing is
-    width = math.sqrt(2 * (ratio**2 - 1))
-    radius = (1 if order == 1 else 2) + width / 2
-    index = np.clip(index, 0, n - 1)
-    first = np.floor(index - radius).astype(np.intp) + 1
-    taps = first + np.arange(math.ceil(2 * radius))[:, None]
-    weights = _weights(taps - index, order, width)
-    weights[(taps < 0) | (taps >= n)] = 0
-    weights /= weights.sum(axis=0)
-    shape = [1, 1, 1]
-    shape[axis] = len(index)
-    result = np.zeros([len(index) if a == axis else m for a, m in enumerate(array.shape)], work)
-    for tap, weight in zip(np.clip(taps, 0, n - 1), weights.astype(work), strict=True):
-        if weight.any():
-            result += array.take(tap, axis=axis) * weight.reshape(shape)
+    axes = sorted(range(3), key=lambda a: len(indices[a]) / array.shape[a])
+    result = np.empty([len(index) for index in indices], array.dtype)
+    # Planes are made in blocks, since passes need several times the memory of their result; blocks are deep
+    # enough that few input planes are gone through twice.
+    plane = max(array[0].size, result[0].size)
+    depth = max(4 * len(taps[0].index), _BLOCK_VOXELS // plane)
+    for begin in range(0, len(result), depth):
+        part, taps_z = taps[0].part(array, slice(begin, begin + depth))
+        for axis in axes:
+            part = (taps_z if axis == 0 else taps[axis]).apply(part, axis, work)
+        result[begin : begin + depth] = _rounded(part, array.dtype)
     return result
+
+
+def _rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind == "f" or values.dtype == dtype:
+        return values
+    low, high = _float_limits(np.iinfo(dtype), values.dtype)
+    return np.clip(np.rint(values, out=values), low, high, out=values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taps:
+    """For one axis, which input samples make each output sample, and with what weights: both [tap, output]."""
+
+    index: NDArray[np.intp]
+    weight: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, position: NDArray[np.float64], n: int, order: int, ratio: float) -> _Taps:
+        # averaging over this width makes the filter as wide as linear interpolation at the coarser spacing is
+        width = math.sqrt(2 * (max(1.0, ratio) ** 2 - 1))
+        radius = (1 if order == 1 else 2) + width / 2
+        position = np.clip(position, 0, n - 1)
+        first = np.floor(position - radius).astype(np.intp) + 1
+        index = first + np.arange(math.ceil(2 * radius))[:, None]
+        weight = _weights(index - position, order, width)
+        weight[(index < 0) | (index >= n)] = 0
+        used = weight.any(axis=1)
+        return cls(np.clip(index[used], 0, n - 1), weight[used] / weight.sum(axis=0))
+
+    def part(self, array: NDArray[Any], outputs: slice) -> tuple[NDArray[Any], _Taps]:
+        """The planes of an array that some outputs along z need, and taps that count from the first of them."""
+        index = self.index[:, outputs]
+        low, high = int(index.min()), int(index.max()) + 1
+        return array[low:high], _Taps(index - low, self.weight[:, outputs])
+
+    def apply(self, array: NDArray[Any], axis: int, work: np.dtype[Any]) -> NDArray[Any]:
+        """The weighted sums along an axis; the array itself where nothing is to be done."""
+        if len(self.index) == 1 and np.array_equal(self.index[0], np.arange(array.shape[axis])):
+            return array
+        shape = list(array.shape)
+        shape[axis] = self.index.shape[1]
+        result = np.zeros(shape, work)
+        along = [-1 if a == axis else 1 for a in range(3)]
+        for index, weight in zip(self.index, self.weight.astype(work), strict=True):
+            result += array.take(index, axis=axis) * weight.reshape(along)
+        return result
 
 
 def _weights(offset: NDArray[np.float64], order: int, width: float) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,15 @@ from cloudreg_io.volumes.info import to_info
 from cloudreg_io.volumes.slabs import SlabWriter
 from cloudreg_io.volumes.spec import CHUNK, SMALLEST, Compression, VolumeSpec
 from cloudreg_io.volumes.volume import create_volume
-from cloudreg_stitch import coverage, seams
+from cloudreg_stitch import seams
 from cloudreg_stitch.bands import Counts, Scene, fuse_window, release
 from cloudreg_stitch.blend import Blend
+from cloudreg_stitch.fusion_report import FusionReport, write_report
 from cloudreg_stitch.layout import Interpolation, Layout
 from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.plan import FusionPlan, plan_fusion
+
+__all__ = ["FuseOptions", "FusionReport", "fuse", "fuse_unit", "lay_out"]
 
 STAGE = "fuse"
 _DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
@@ -76,40 +79,6 @@ class FuseOptions:
     memory: int | None = None
     destination: str | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class FusionReport:
-    """What fusion made, in short; all of it is in `qc`.
-
-    Attributes
-    ----------
-    channel : str
-    url : str
-        Of the volume.
-    size : (x, y, z) int
-    voxel_size : VoxelSize
-    uncovered : int
-        Output voxels that no tile covers; they are 0.
-    coverage : mapping
-        Source voxels: "input", "alone", "blended", "dropped", "cropped".
-    seams : mapping
-        Median and worst figures over all seams, see `cloudreg_stitch.seams`.
-    decodes : float
-        How often a plane was read by plan.
-    qc : Path
-        `OUT/qc/fusion.<channel>.json`.
-    """
-
-    channel: str
-    url: str
-    size: tuple[int, int, int]
-    voxel_size: VoxelSize
-    uncovered: int
-    coverage: dict[str, int]
-    seams: dict[str, Any]
-    decodes: float
-    qc: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +132,13 @@ def fuse(run: Run, source: TileSource, placement: Placement, options: FuseOption
     outputs = [f"qc/fusion.{source.channel}.json"] + ([] if options.destination else [source.channel])
     results = run.stage(STAGE, fuse_unit, units, channel=source.channel, options=keyed, outputs=outputs)
     release()
-    finish_volume(run, create_volume(url, spec), scratch, channel=source.channel, options=keyed)
+    volume = create_volume(url, spec)
+    finish_volume(run, volume, scratch, channel=source.channel, options=keyed)
     counts = Counts.zeros(scene)
     for result in results.values():
         counts.add_json(result)
-    return _report(run, scene, url, spec, counts, plan, options)
+    told = {name: keyed[name] for name in ("interpolation", "blend", "bounds")}
+    return replace(write_report(run, scene, volume, counts, options=told, decodes=plan.decodes), url=url)
 
 
 def lay_out(source: TileSource, placement: Placement, options: FuseOptions) -> tuple[Layout, VolumeSpec]:
@@ -264,40 +235,3 @@ def _tidy(*folders: Path) -> None:
 def _key(window: Bounds, plan: FusionPlan) -> str:
     (x0, _, z0), (x1, _, z1) = window.lower, window.upper
     return f"z{z0}-{z1} x{x0}-{x1} of {plan.strips}"
-
-
-def _report(
-    run: Run, scene: Scene, url: str, spec: VolumeSpec, counts: Counts, plan: FusionPlan, options: FuseOptions
-) -> FusionReport:
-    layout, names = scene.layout, [tile.tile.name for tile in scene.layout.footprints]
-    tiles = coverage.report(layout, counts.tiles)
-    totals = {key: sum(row[key] for row in tiles) for key in ("input", *coverage.COUNTS, "cropped")}
-    pairs = [
-        {"a": names[seam.a], "b": names[seam.b], "axis": seam.axis} | seams.report(row, seam)
-        for row, seam in zip(counts.seams, scene.seams, strict=True)
-    ]
-    summary = seams.summary(pairs)
-    channel = scene.source.channel
-    if summary["without_overlap"]:
-        run.warn(f"{channel}: {summary['without_overlap']} pair(s) of neighbouring tiles do not overlap")
-    if totals["cropped"] and options.bounds is None:
-        run.warn(f"{channel}: {totals['cropped']} voxels lie outside the volume, moved there by the channel shift")
-    path = run.out / "qc" / f"fusion.{channel}.json"
-    content = {
-        "channel": channel,
-        "size": list(spec.size),
-        "voxel_size_um": list(spec.voxel_size),
-        "interpolation": options.interpolation,
-        "blend": options.blend,
-        "voxels": layout.volume.voxels,
-        "uncovered": counts.uncovered,
-        "coverage": totals,
-        "seams": summary,
-        "tiles": tiles,
-        "pairs": pairs,
-    }
-    path.parent.mkdir(exist_ok=True)
-    write_json(path, content)
-    return FusionReport(
-        channel, url, spec.size, spec.voxel_size, counts.uncovered, totals, summary, plan.decodes, path
-    )

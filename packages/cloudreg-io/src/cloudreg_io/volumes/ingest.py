@@ -14,6 +14,7 @@ from typing import Any
 
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import Run, Shared, Unit, digest
+from cloudreg_io.run.executor import mpi_size
 from cloudreg_io.volumes.bands import bands_of
 from cloudreg_io.volumes.build import finish_volume
 from cloudreg_io.volumes.conversion import Conversion
@@ -95,7 +96,7 @@ def ingest(
         Folder of the volume, local or in S3.
     options : IngestOptions
     memory : int, optional
-        Bytes that all workers together may hold; slabs that are larger go through files in scratch.
+        Bytes that all workers together (under MPI: each) may hold; larger slabs go through files in scratch.
     channel : str
         Name for the journal, where a run makes several volumes.
 
@@ -121,7 +122,7 @@ def perform_ingest(run: Run, plan: IngestPlan, *, memory: int | None = None, cha
     )
     scratch = run.scratch / f"ingest-{digest(identity)}"
     shared = run.share(f"stack-{digest(identity)}", _readable(run, plan.source, scratch, identity, channel))
-    share = (memory or 2**62) // max(1, run.jobs)
+    share = (memory or 2**62) // (1 if mpi_size() > 1 else run.jobs)
     units = [
         Unit(f"z{z[0]}-{z[1]}", SlabTask(volume, shared, plan.conversion, scratch, z, share))
         for z in volume.slabs()

@@ -159,11 +159,8 @@ def _measure_again(
     """Search a few pairs once more, near where the other tiles say that they must be."""
     shared = run.share(f"survey {survey.channel} result", survey)
     plan = survey.plan
-    reach = (
-        min(plan.search[0], plan.bin + 2),
-        min(plan.search[1], plan.bin + 2),
-        min(plan.search[2], plan.bin_z + 1),
-    )
+    x, y, z = plan.search
+    reach = (min(x, plan.bin + 2), min(y, plan.bin + 2), min(z, plan.bin_z + 1))
     units = {}
     for i in again:
         pair = plan.pairs[i]

@@ -69,15 +69,10 @@ def correlate(
     cross = _inverse(transform_a * transform_b.conj(), size, [k % n for k, n in zip(steps, size, strict=True)])
     mirrored = [(nb - 1 + k) % n for k, n, nb in zip(steps, size, b.shape, strict=True)]
     cross_null = _inverse(transform_a * transform_b, size, mirrored)
-    boxes_a = [
-        (np.maximum(0, k), np.minimum(na, nb + k)) for k, na, nb in zip(steps, a.shape, b.shape, strict=True)
-    ]
-    boxes_b = [
-        (np.maximum(0, -k), np.minimum(nb, na - k)) for k, na, nb in zip(steps, a.shape, b.shape, strict=True)
-    ]
+    boxes_a, boxes_b = _common(steps, a.shape, b.shape), _common([-k for k in steps], b.shape, a.shape)
     boxes_m = [(nb - high, nb - low) for (low, high), nb in zip(boxes_b, b.shape, strict=True)]
     moments_a, moments_b = _Moments(a), _Moments(b)
-    count = _outer([np.maximum(0, high - low) for low, high in boxes_a])
+    count = _outer([high - low for low, high in boxes_a])
     weight = np.sqrt(count / max(1, min(a.size, b.size)))
     weight[weight < _LEAST_COMMON**0.5] = 0
     sums_a = moments_a.over(boxes_a)
@@ -97,18 +92,27 @@ def _inverse(spectrum: NDArray[Any], size: list[int], wanted: list[NDArray[np.in
     return result
 
 
+_Boxes = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+
+
+def _common(steps: list[NDArray[np.intp]], here: tuple[int, ...], there: tuple[int, ...]) -> _Boxes:
+    """Where in an array the other one lies at every shift: from … to, along each axis; empty if nowhere."""
+    lows = [np.clip(k, 0, n) for k, n in zip(steps, here, strict=True)]
+    highs = [np.clip(m + k, 0, n) for k, n, m in zip(steps, here, there, strict=True)]
+    return [(low, np.maximum(low, high)) for low, high in zip(lows, highs, strict=True)]
+
+
 class _Moments:
     """Sums and sums of squares of an array over many boxes."""
 
     def __init__(self, values: NDArray[np.float32]) -> None:
         self._tables = [summed_volume(values, power) for power in (1, 2)]
 
-    def over(self, boxes: list[tuple[NDArray[np.intp], NDArray[np.intp]]]) -> list[NDArray[np.float64]]:
+    def over(self, boxes: _Boxes) -> list[NDArray[np.float64]]:
         sums = []
         for table in self._tables:
             total = table
             for axis, (low, high) in enumerate(boxes):
-                high = np.maximum(low, high)
                 total = np.take(total, high, axis) - np.take(total, low, axis)
             sums.append(total)
         return sums

@@ -153,20 +153,19 @@ class _BinFrame:
 
 def _refine(files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, nothing: Measurement) -> Measurement:
     score, null = found.ncc * found.weight, found.null * found.weight
-    sigma = (
-        float(np.sqrt(np.mean(np.square(null[found.weight > 0], dtype=np.float64)))) if found.weight.any() else 0.0
-    )
+    tried = null[found.weight > 0]
+    sigma = float(np.sqrt(np.mean(np.square(tried, dtype=np.float64)))) if tried.size else 0.0
     if sigma == 0:
         return nothing
-    peaks = _peaks(score)
-    best = max((_at_peak(files, found, frame, peak) for peak in peaks), key=lambda refined: refined.ncc)
+    looked_at = [(_at_peak(files, found, frame, peak), peak) for peak in _peaks(score)]
+    best, peak = max(looked_at, key=lambda item: item[0].ncc)
     return Measurement(
         found=True,
         displacement=best.displacement,
         sigma=best.sigma,
-        score=float(score.max()) / sigma,
+        score=float(score[peak]) / sigma,
         null=float(null.max()) / sigma,
-        trials=int(np.count_nonzero(found.weight)),
+        trials=tried.size,
         lowest=float(score.min()) / sigma,
         ncc=best.ncc,
         blocks=best.blocks,

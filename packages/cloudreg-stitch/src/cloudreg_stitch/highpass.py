@@ -23,21 +23,24 @@ def highpass(planes: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
     """
     _, height, width = planes.shape
     result = np.empty_like(planes)
-    _highpass(planes, radius, _lengths(height, radius), 1 / _lengths(width, radius), result)
+    _highpass(planes, radius, _per_length(height, radius), _per_length(width, radius), result)
     return result
 
 
-def _lengths(size: int, radius: int) -> NDArray[np.float32]:
-    """How many voxels of an axis lie within `radius` of each."""
+def _per_length(size: int, radius: int) -> NDArray[np.float32]:
+    """One over the number of voxels of an axis within `radius` of each."""
     i = np.arange(size)
-    return (np.minimum(i + radius + 1, size) - np.maximum(i - radius, 0)).astype(np.float32)
+    result: NDArray[np.float32] = 1 / (np.minimum(i + radius + 1, size) - np.maximum(i - radius, 0)).astype(
+        np.float32
+    )
+    return result
 
 
 @compiled
 def _highpass(
     planes: NDArray[np.float32],
     radius: int,
-    rows: NDArray[np.float32],
+    per_row: NDArray[np.float32],
     per_column: NDArray[np.float32],
     result: NDArray[np.float32],
 ) -> None:
@@ -61,9 +64,8 @@ def _highpass(
                 total += column[x]
             running[width] = total
             _window_sums(running, radius, sums)
-            scale = np.float32(1) / rows[y]
             for x in range(width):
-                result[z, y, x] = plane[y, x] - sums[x] * (per_column[x] * scale)
+                result[z, y, x] = plane[y, x] - sums[x] * (per_column[x] * per_row[y])
 
 
 @compiled

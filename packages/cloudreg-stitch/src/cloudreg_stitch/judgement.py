@@ -17,6 +17,9 @@ _DRIFT = 0.5  # voxels over an overlap
 _SATURATED = 0.01
 
 
+_Remark = tuple[str, str]  # flag, or nothing, and the evidence for it
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is said of one tile."""
@@ -85,38 +88,48 @@ def judge(findings: Findings) -> list[Verdict]:
 def _judge_one(findings: Findings, tile: int, connected: bool) -> Verdict:
     pairs = findings.pairs_of(tile)
     used = findings.used.intersection(pairs)
-    statistics = findings.survey.tiles[tile]
-    flags: list[str] = []
-    evidence: list[str] = []
-
-    def say(flag: str, reason: str) -> None:
-        flags.append(flag)
-        evidence.append(f"{flag}: {reason}")
-
-    if tile in findings.pinned:
-        say("pinned", "the placement file says so")
-    elif not used:
-        say("stage_position", _why_not_placed(findings, tile, pairs))
-        if statistics and statistics.blank:
-            say("blank", _blank(statistics.contrast, statistics.change, statistics.mean))
-    if statistics and statistics.saturated > _SATURATED:
-        say("saturated", f"{statistics.saturated:.1%} of the voxels are at the largest value")
-    for other, reason in findings.duplicates.get(tile, {}).items():
-        if not used or not findings.trusted(other):
-            name = findings.survey.plan.grid.tiles[other].name
-            if used:
-                evidence.append(f"{name} is a duplicate of it, but this one fits its neighbours")
-            elif "duplicate" not in flags:
-                say("duplicate", f"of {name}: {reason}")
     confidence = _confidence(findings, tile, used)
-    if used and tile not in findings.pinned:
-        if reason := _doubt(findings, pairs, used, confidence, connected):
-            say("low_confidence", reason)
-        drifting = [i for i in used if findings.measurements[i].drift > _DRIFT]
-        if 2 * len(drifting) > len(used):
-            most = max(findings.measurements[i].drift for i in drifting)
-            say("drift", f"its displacement changes by up to {most:.1f} voxels over an overlap")
-    return Verdict(confidence, tuple(flags), tuple(evidence))
+    if tile in findings.pinned:
+        remarks = [("pinned", "the placement file says so")]
+    elif used:
+        remarks = _about_placed(findings, pairs, used, confidence, connected)
+    else:
+        remarks = [("stage_position", _why_not_placed(findings, tile, pairs))]
+    remarks += _about_content(findings, tile, placed=bool(used))
+    return Verdict(
+        confidence,
+        tuple(flag for flag, _ in remarks if flag),
+        tuple(f"{flag}: {reason}" if flag else reason for flag, reason in remarks),
+    )
+
+
+def _about_placed(
+    findings: Findings, pairs: Sequence[int], used: set[int], confidence: float, connected: bool
+) -> list[_Remark]:
+    remarks = []
+    if reason := _doubt(findings, pairs, used, confidence, connected):
+        remarks.append(("low_confidence", reason))
+    drifting = [findings.measurements[i].drift for i in used if findings.measurements[i].drift > _DRIFT]
+    if 2 * len(drifting) > len(used):
+        remarks.append(("drift", f"its displacement changes by up to {max(drifting):.1f} voxels over an overlap"))
+    return remarks
+
+
+def _about_content(findings: Findings, tile: int, placed: bool) -> list[_Remark]:
+    remarks = []
+    statistics = findings.survey.tiles[tile]
+    if statistics and statistics.blank and not placed:
+        remarks.append(("blank", _blank(statistics.contrast, statistics.change, statistics.mean)))
+    if statistics and statistics.saturated > _SATURATED:
+        remarks.append(("saturated", f"{statistics.saturated:.1%} of the voxels are at the largest value"))
+    alike = findings.duplicates.get(tile, {})
+    names = {other: findings.survey.plan.grid.tiles[other].name for other in alike}
+    if alike and not placed:
+        reasons = "; ".join(f"of {names[other]}: {reason}" for other, reason in alike.items())
+        remarks.append(("duplicate", reasons))
+    elif copies := [names[other] for other in alike if not findings.trusted(other)]:
+        remarks.append(("", f"{', '.join(copies)} shows the same, but this one fits its neighbours"))
+    return remarks
 
 
 def _confidence(findings: Findings, tile: int, used: set[int]) -> float:

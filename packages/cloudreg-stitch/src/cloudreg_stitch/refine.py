@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,8 @@ class SlabPair:
     def _extent(self, blocks: Sequence[Block]) -> NDArray[np.float64]:
         low = np.min([block.low for block in blocks], axis=0)
         high = np.max([block.high for block in blocks], axis=0)
-        return (high - low).astype(np.float64)
+        extent: NDArray[np.float64] = (high - low).astype(np.float64)
+        return extent
 
     def _choose(self, shift: Triple, radius: Triple, count: int) -> list[Block]:
         """The most textured blocks of the overlap at `shift`."""
@@ -242,7 +244,8 @@ def _sums(prepared: Sequence[_Prepared], radius: Triple, fraction: NDArray[np.fl
     for here, wide in prepared:
         if taps is None:
             cut = [(w - h) // 2 - r for w, h, r in zip(wide.shape, here.shape, radius, strict=True)]
-            there = np.ascontiguousarray(wide[tuple(slice(c, n - c) for c, n in zip(cut, wide.shape, strict=True))])
+            inner = tuple(slice(c, n - c) for c, n in zip(cut, wide.shape, strict=True))
+            there = np.ascontiguousarray(wide[inner])
         else:
             there = moved(wide, taps)
         parts.append(block_sums(here, there))
@@ -275,7 +278,8 @@ class _Sums:
         ncc = self.single()
         middle = ncc[:, _FINE, _FINE, _FINE]
         lines = (ncc[:, :, _FINE, _FINE], ncc[:, _FINE, :, _FINE], ncc[:, _FINE, _FINE, :])
-        result: NDArray[np.bool_] = (middle > 0) & np.all([middle >= nearly * line.max(axis=1) for line in lines], axis=0)
+        highest = np.max([line.max(axis=1) for line in lines], axis=0)
+        result: NDArray[np.bool_] = (middle > 0) & (middle >= nearly * highest)
         return result
 
     def single(self) -> NDArray[np.float64]:
@@ -355,4 +359,4 @@ def _pieces(span: tuple[int, int], edge: int, least: int) -> list[tuple[int, int
         return []
     count = max(1, round((high - low) / edge))
     cuts = [low + (high - low) * i // count for i in range(count + 1)]
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(pairwise(cuts))

@@ -121,11 +121,9 @@ def _least_squares(
         return positions
     links, tiles = len(ends), len(stage)
     rows = np.arange(links)
-    ones = np.ones(links)
-    incidence = sparse.csr_matrix(
-        (np.concatenate([ones, -ones]), (np.tile(rows, 2), np.concatenate([ends[:, 1], ends[:, 0]]))),
-        (links, tiles),
-    )
+    signs = np.repeat([1.0, -1.0], links)
+    places = (np.tile(rows, 2), np.concatenate([ends[:, 1], ends[:, 0]]))
+    incidence = sparse.csr_matrix((signs, places), (links, tiles))
     tie = _STAGE_PRECISION * float(np.median(precision))
     for axis in range(3):
         strength = sparse.diags(precision[:, axis] * weights)

@@ -133,9 +133,8 @@ def plan_survey(grid: TileGrid, search: Vector3i, bytes_per_voxel: int = 2) -> S
     edge, edge_z = _choose_bins(grid, search)
     pairs = tuple(_plan_pair(grid, pair, search, edge) for pair in _neighbours(grid))
     small, small_z = small_factors(grid, edge)
-    return SurveyPlan(
-        grid, search, edge, edge_z, _choose_slabs(grid, search, pairs, bytes_per_voxel), small, small_z, pairs
-    )
+    slabs = _choose_slabs(grid, search, pairs, bytes_per_voxel)
+    return SurveyPlan(grid, search, edge, edge_z, slabs, small, small_z, pairs)
 
 
 def small_factors(grid: TileGrid, edge: int = 1) -> tuple[int, int]:

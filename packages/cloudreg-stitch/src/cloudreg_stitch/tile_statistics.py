@@ -86,9 +86,7 @@ class StatisticsGatherer:
         if self._before is not None and z == self._before[0] + 1:
             _, rows, bins = self._before
             voxels = plane[::_ROWS].astype(np.float32) - rows
-            self._change.append(
-                (float(np.var(voxels, dtype=np.float64)), float(np.var(binned - bins, dtype=np.float64)))
-            )
+            self._change.append((_variance(voxels), _variance(binned - bins)))
             self._before = None
         if z % _EVERY == 0:
             self._before = (z, plane[::_ROWS].astype(np.float32), binned.copy())
@@ -113,3 +111,7 @@ class StatisticsGatherer:
             absent=tuple(absent),
             small_absent=tuple(small_absent),
         )
+
+
+def _variance(values: NDArray[np.float32]) -> float:
+    return float(np.var(values, dtype=np.float64))

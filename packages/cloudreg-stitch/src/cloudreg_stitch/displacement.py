@@ -23,6 +23,7 @@ from cloudreg_stitch.survey import Survey, strips_folder
 _TEXTURE = 24  # voxels: what varies over more than twice this is taken for shading
 _MANY_PLANES = 16
 _PEAKS = 3
+_HOPELESS = 4.0  # standard deviations: no level of acceptance is lower
 _RIVAL = 0.7  # a second peak as high as this part of the first is looked at too
 
 
@@ -157,7 +158,8 @@ def _refine(files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, nothing:
     sigma = float(np.sqrt(np.mean(np.square(tried, dtype=np.float64)))) if tried.size else 0.0
     if sigma == 0:
         return nothing
-    looked_at = [(_at_peak(files, found, frame, peak), peak) for peak in _peaks(score)]
+    hopeless = bool(score.max() <= max(_HOPELESS * sigma, null.max()))
+    looked_at = [(_at_peak(files, found, frame, peak, hopeless), peak) for peak in _peaks(score)]
     best, peak = max(looked_at, key=lambda item: item[0].ncc)
     return Measurement(
         found=True,
@@ -174,14 +176,16 @@ def _refine(files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, nothing:
     )
 
 
-def _at_peak(files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, peak: tuple[int, int, int]) -> Refined:
+def _at_peak(
+    files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, peak: tuple[int, int, int], hopeless: bool
+) -> Refined:
     inside = tuple(min(max(p, 1), max(1, n - 2)) for p, n in zip(peak, found.ncc.shape, strict=True))
     around = found.ncc[tuple(slice(p - 1, p + 2) for p in inside)].astype(np.float64)
     offset = quadratic_peak(around) if peak == inside and around.shape == (3, 3, 3) else np.zeros(3)
     coarse = frame.displacement(np.array(peak) + found.first + offset)
     # a peak between two bins can be off by most of a bin when the texture is coarse
     radius = tuple(e // 2 + 1 if e > 1 else 1 for e in frame.edge)
-    refined = files.pair.refine(coarse, radius)  # type: ignore[arg-type]
+    refined = None if hopeless else files.pair.refine(coarse, radius)  # type: ignore[arg-type]
     if refined is not None:
         return refined
     z, y, x = (e / 2 for e in frame.edge)

@@ -30,10 +30,8 @@ def highpass(planes: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
 def _per_length(size: int, radius: int) -> NDArray[np.float32]:
     """One over the number of voxels of an axis within `radius` of each."""
     i = np.arange(size)
-    result: NDArray[np.float32] = 1 / (np.minimum(i + radius + 1, size) - np.maximum(i - radius, 0)).astype(
-        np.float32
-    )
-    return result
+    length = np.minimum(i + radius + 1, size) - np.maximum(i - radius, 0)
+    return (1 / length).astype(np.float32)
 
 
 @compiled

@@ -82,10 +82,8 @@ def evidence_against(measurement: Measurement, level: float) -> str:
     if m.lowest < -max(level, m.score):
         return f"the overlap anticorrelates ({m.lowest:.1f} against {m.score:.1f} standard deviations)"
     if m.score <= level:
-        return (
-            f"its peak of {m.score:.1f} standard deviations may be chance "
-            f"(level {level:.1f}; {m.agreeing} of {m.blocks} blocks agree)"
-        )
+        blocks = f"; {m.agreeing} of {m.blocks} blocks agree" if m.blocks else ""
+        return f"its peak of {m.score:.1f} standard deviations may be chance (level {level:.1f}{blocks})"
     if m.score <= _ABOVE_OWN_NULL * m.null:
         return f"its peak of {m.score:.1f} is not clearly above the {m.null:.1f} of a mirrored strip"
     return f"only {m.agreeing} of {m.blocks} blocks agree"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from cloudreg_io.space import Bounds
 from cloudreg_stitch.blend import profile, shares
 from cloudreg_stitch.layout import Layout
-from fusion_scenes import ArraySource, fuse_array, grid_of, jittered, placement_of
+from support.mosaics import ArraySource, fuse_array, grid_of, jittered, placement_of
 
 TILE = (24, 20, 6)
 

@@ -18,7 +18,7 @@ from cloudreg_io.volumes.volume import open_volume
 from cloudreg_stitch.fusion import FuseOptions, fuse
 from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.stitching import StitchOptions, stitch
-from fusion_scenes import files
+from support.trees import tree
 
 COMMAND = [sys.executable, "-m", "cloudreg_stitch"]
 MPIRUN = Path(sys.executable).parent / "mpirun"
@@ -69,7 +69,7 @@ def test_two_jobs_make_the_bytes_of_one_and_tell_what_they_made(acquisition, ref
     done = call(folder, out, "--fuse-only", "--placement", placement, "--json", "--jobs", 2)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert files(out) == files(reference)
+    assert tree(out) == tree(reference)
     assert [channel["channel"] for channel in answer["channels"]] == ["CHN00", "CHN01"]
     assert answer["tiles"] == 5
     for channel in answer["channels"]:
@@ -87,7 +87,7 @@ def test_two_mpi_workers_make_the_same_bytes(acquisition, reference, tmp_path):
     done = call(folder, tmp_path / "out", "--fuse-only", "--placement", placement, command=launcher)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("cloudreg viz serve") == 1
-    assert files(tmp_path / "out") == files(reference)
+    assert tree(tmp_path / "out") == tree(reference)
 
 
 def test_errors_under_mpi_end_the_job_with_status_1(acquisition, tmp_path):
@@ -130,7 +130,7 @@ def test_killed_at_any_instant_the_same_command_ends_with_the_same_bytes(acquisi
     folder, placement, _, _ = acquisition
     status, renames = _stitch_until(folder, placement, tmp_path / "whole", 0)
     assert status == 0
-    assert files(tmp_path / "whole") == files(reference)
+    assert tree(tmp_path / "whole") == tree(reference)
     out = tmp_path / "killed"
     # every kill is on top of the ones before; the distances shrink as less is left to do
     for instant in (3, renames // 5, renames // 5, renames // 6, renames // 8):
@@ -138,7 +138,7 @@ def test_killed_at_any_instant_the_same_command_ends_with_the_same_bytes(acquisi
         assert status == -signal.SIGKILL
     status, _ = _stitch_until(folder, placement, out, 0)
     assert status == 0
-    assert files(out) == files(reference)
+    assert tree(out) == tree(reference)
 
 
 def test_killed_with_two_workers_at_work(acquisition, reference, tmp_path):
@@ -151,7 +151,7 @@ def test_killed_with_two_workers_at_work(acquisition, reference, tmp_path):
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL
     fuse_here(folder, placement, out)
-    assert files(out) == files(reference)
+    assert tree(out) == tree(reference)
 
 
 def test_sigterm_ends_with_143_and_can_be_gone_on_with(acquisition, reference, tmp_path):
@@ -165,7 +165,7 @@ def test_sigterm_ends_with_143_and_can_be_gone_on_with(acquisition, reference, t
     assert process.returncode == 143
     assert "goes on where it stopped" in said
     fuse_here(folder, placement, out)
-    assert files(out) == files(reference)
+    assert tree(out) == tree(reference)
 
 
 def _wait_for(out, process, wanted):
@@ -233,7 +233,7 @@ def test_a_folder_keeps_the_placement_its_volumes_were_made_with(acquisition, tm
         fuse_here(folder, other, tmp_path / "out", channels=["0"])
     fuse_here(folder, other, tmp_path / "out", channels=["0"], overwrite=True)
     fuse_here(folder, other, tmp_path / "fresh", channels=["0"])
-    assert files(tmp_path / "out") == files(tmp_path / "fresh")
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
 def test_help_and_version_load_nothing_heavy():

@@ -11,7 +11,8 @@ from cloudreg_io.space import Bounds
 from cloudreg_io.volumes.volume import open_volume
 from cloudreg_stitch.fusion import FuseOptions, fuse, lay_out
 from cloudreg_stitch.plan import allowed_text, plan_fusion, worker_bytes
-from fusion_scenes import ArraySource, cut, files, grid_of, jittered, placement_of
+from support.mosaics import ArraySource, cut, grid_of, jittered, placement_of
+from support.trees import tree
 
 TILE = (96, 80, 20)
 CHUNK = (16, 16, 8)
@@ -79,7 +80,7 @@ def test_memory_changes_the_strips_and_not_the_bytes(tmp_path):
     assert whole.decodes == 1
     assert strips.decodes == plan.decodes == pytest.approx(decoded(tmp_path / "strips") / (5 * 20))
     assert decoded(tmp_path / "whole") == 5 * 20
-    assert files(tmp_path / "whole") == files(tmp_path / "strips")
+    assert tree(tmp_path / "whole") == tree(tmp_path / "strips")
     with pytest.raises(ToolError, match="too little") as caught:
         fused(tmp_path / "none", source, placement, memory=little // 4)
     assert caught.value.fix.startswith("--memory ")
@@ -90,11 +91,11 @@ def test_a_finished_fusion_is_not_done_again_with_other_memory(tmp_path):
     source, placement, _, _ = mosaic(2)
     layout, spec = lay_out(source, placement, FuseOptions(chunk=CHUNK))
     first = fused(tmp_path, source, placement)
-    content = files(tmp_path)
+    content = tree(tmp_path)
     again = fused(tmp_path, source, placement, memory=worker_bytes(layout, spec, 128))
     assert first == again
     assert decoded(tmp_path) == 5 * 20
-    assert files(tmp_path) == content
+    assert tree(tmp_path) == content
 
 
 def test_other_options_on_the_same_folder_are_refused_by_name(tmp_path):
@@ -105,7 +106,7 @@ def test_other_options_on_the_same_folder_are_refused_by_name(tmp_path):
     with open_run(tmp_path, command="stitch", overwrite=True) as run:
         fuse(run, source, placement, FuseOptions(chunk=CHUNK, blend="none"))
     fused(tmp_path / "fresh", source, placement, blend="none")
-    assert files(tmp_path / "fresh") == {k: v for k, v in files(tmp_path).items() if not k.startswith("fresh")}
+    assert tree(tmp_path / "fresh") == {k: v for k, v in tree(tmp_path).items() if not k.startswith("fresh")}
 
 
 class _FailingSource(ArraySource):
@@ -125,7 +126,7 @@ def test_an_interrupted_fusion_goes_on_and_ends_with_the_same_bytes(tmp_path, li
     with pytest.raises(OSError, match="disk"):
         fused(out, failing, placement)
     fused(out, source, placement)
-    assert files(out) == files(tmp_path / "whole")
+    assert tree(out) == tree(tmp_path / "whole")
 
 
 def test_missing_planes_are_an_error_unless_filling_is_asked_for(tmp_path):

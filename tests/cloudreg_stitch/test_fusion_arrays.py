@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Bounds
 from cloudreg_stitch.layout import Layout
-from fusion_scenes import ArraySource, cut, fuse_array, grid_of, jittered, placement_of
+from support.mosaics import ArraySource, cut, fuse_array, grid_of, jittered, placement_of
 
 TILE = (40, 32, 9)
 

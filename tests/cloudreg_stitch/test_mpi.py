@@ -13,7 +13,7 @@ from cloudreg_io.run import session
 from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
 from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.stitching import StitchOptions, stitch
-from fusion_scenes import files
+from support.trees import tree
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_all_ranks_together_make_the_bytes_of_one_process(acquisition, reference
         [*map(str, command + arguments)], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert files(tmp_path / "out") == files(reference)
+    assert tree(tmp_path / "out") == tree(reference)
 
 
 def _killed_in(acquisition, out, stage, channel):
@@ -70,6 +70,6 @@ def test_killed_once_in_every_stage_the_bytes_are_the_same(acquisition, referenc
     for stage in names:
         assert _killed_in(acquisition, tmp_path / "out", *stage) == -signal.SIGKILL, stage
     stitch(acquisition.folder, str(tmp_path / "out"), StitchOptions())
-    assert files(tmp_path / "out") == files(reference)
+    assert tree(tmp_path / "out") == tree(reference)
     (command,) = json.loads((tmp_path / "out" / "provenance.json").read_text())["commands"]
     assert all(stage["units_repeated"] <= 1 for stage in command["stages"])

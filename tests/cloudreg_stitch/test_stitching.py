@@ -16,7 +16,7 @@ from cloudreg_stitch.cli import corrector
 from cloudreg_stitch.fusion import fuse
 from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.stitching import StitchOptions, stitch
-from fusion_scenes import files
+from support.trees import tree
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_other_shading_on_the_same_folder_is_refused(acquisition, tmp_path):
 
 
 def test_corrections_that_cannot_be_had(acquisition, tmp_path, monkeypatch):
-    before = files(acquisition)
+    before = tree(acquisition)
     with pytest.raises(NotFoundError, match=r"CHN00\.tif"):
         stitch(acquisition / "acq", str(tmp_path / "out"), options(acquisition, shading=tmp_path))
     with pytest.raises(ToolError, match="CorrectedTiles"):
@@ -70,7 +70,7 @@ def test_corrections_that_cannot_be_had(acquisition, tmp_path, monkeypatch):
         corrector()
     assert "cloudreg-stitch[shading]" in caught.value.fix
     assert not (tmp_path / "out").exists()
-    assert files(acquisition) == before
+    assert tree(acquisition) == before
 
 
 def test_an_alignment_that_is_not_there(acquisition, tmp_path):

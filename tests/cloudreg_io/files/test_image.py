@@ -6,7 +6,7 @@ import nibabel
 import nrrd
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 -- the name its own documentation uses
+import SimpleITK as sitk
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,6 +1,6 @@
 import pytest
 
-from colm_maker import Colm
+from support.colm_folders import Colm
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles import FileTileSource, open_acquisition
 from cloudreg_io.tiles.acquisition import natural_key
 from cloudreg_io.tiles.colm_metadata import Ini, Key, read_cells, read_settings
-from colm_maker import SECTIONS, Colm, value_of, write_image
+from support.colm_folders import SECTIONS, Colm, value_of, write_image
 
 
 def test_reads_grid_channels_and_planes(colm):

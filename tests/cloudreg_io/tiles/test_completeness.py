@@ -15,7 +15,7 @@ from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles import FileTileSource, fingerprint, open_acquisition
 from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.problem import plane_list
-from colm_maker import Colm, value_of, write_image
+from support.colm_folders import Colm, value_of, write_image
 
 
 def findings(report):

@@ -17,7 +17,7 @@ from cloudreg_io.tiles import grid_list, open_acquisition
 from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.layout import cluster
 from cloudreg_io.tiles.plane_pattern import PlanePattern
-from colm_maker import write_image
+from support.colm_folders import write_image
 
 FOLDERS = ["a b", "sub/b", "c", "d"]
 POSITIONS = [(50.0, 10.0), (65.2, 9.6), (49.9, 23.0), (64.8, 23.1)]

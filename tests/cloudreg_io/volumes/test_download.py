@@ -8,7 +8,7 @@ from cloudreg_io.errors import InputError, NotFoundError, ToolError
 from cloudreg_io.files.image import read_image
 from cloudreg_io.space import Bounds, Grid, VoxelSize
 from cloudreg_io.volumes.download import download
-from volume_scenes import write_volume
+from support.small_volumes import write_volume
 
 VOXEL_SIZE = (2.0, 2.0, 5.0)
 

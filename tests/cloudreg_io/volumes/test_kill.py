@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloudreg_io.files.atomic import is_temporary
-from volume_scenes import files
+from support.trees import contents
 
 CHILD = """
 import os, signal, sys
@@ -61,7 +61,7 @@ def run(folder, sharded, what="after", when=0):
 
 def check_whole(folder):
     """Whatever has its final name is whole."""
-    for name, data in files(folder / "v").items():
+    for name, data in contents(folder / "v").items():
         if name.endswith(".gz") and not is_temporary(Path(name)):
             gzip.decompress(data)
 
@@ -70,7 +70,7 @@ def check_whole(folder):
 def test_killed_anywhere(tmp_path, sharded):
     undisturbed = run(tmp_path / "wanted", sharded)
     assert undisturbed.returncode == 0, undisturbed.stderr
-    wanted, calls = files(tmp_path / "wanted" / "v"), int(undisturbed.stdout)
+    wanted, calls = contents(tmp_path / "wanted" / "v"), int(undisturbed.stdout)
     assert calls > 20
     places = {
         "plain": [("half", 9), ("before", calls // 2), ("after", calls - 3)],
@@ -83,5 +83,5 @@ def test_killed_anywhere(tmp_path, sharded):
         check_whole(folder)
         again = run(folder, sharded)
         assert again.returncode == 0, again.stderr
-        assert files(folder / "v") == wanted, (what, when)
+        assert contents(folder / "v") == wanted, (what, when)
         assert not list((folder / ".cloudreg" / "scratch").iterdir())

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.volumes.pyramid import downsample_mode, downsample_sums, mean_from_sums, sums_dtype
-from volume_scenes import means, modes
+from support.small_volumes import means, modes
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32"]
 shapes = hnp.array_shapes(min_dims=3, max_dims=3, max_side=7)

@@ -8,7 +8,7 @@ from cloudreg_io.errors import InputError, NotFoundError, RemoteError
 from cloudreg_io.files import Location, store
 from cloudreg_io.space import Bounds
 from cloudreg_io.volumes import SlabWriter, VolumeSpec, create_volume, open_volume
-from volume_scenes import means, write_volume
+from support.small_volumes import means, write_volume
 
 ARRAY = np.random.default_rng(0).integers(0, 60000, (9, 20, 33), np.uint16)
 

@@ -14,7 +14,8 @@ from cloudreg_io.volumes.info import to_info
 from cloudreg_io.volumes.morton import morton_codes
 from cloudreg_io.volumes.shards import ShardTask, assemble_shard, shard_name, shard_of, shard_sizes
 from cloudreg_io.volumes.spec import Scale, Sharding
-from volume_scenes import files, write_slabs, write_volume
+from support.small_volumes import write_slabs, write_volume
+from support.trees import contents
 
 grids = st.tuples(*[st.integers(1, 40)] * 3)
 
@@ -90,7 +91,7 @@ def test_done_again_after_any_interruption(tmp_path, begun, monkeypatch):
         patch.setattr(shutil, "rmtree", killed)  # after the shard, before its pieces are removed
         with pytest.raises(KeyboardInterrupt):
             assemble_shard(task)
-    content = files(tmp_path / "v")
+    content = contents(tmp_path / "v")
     next((tmp_path / "s").rglob("pieces/0/0/*.pieces")).unlink()  # half removed
     first = assemble_shard(task)
     assert (
@@ -101,7 +102,7 @@ def test_done_again_after_any_interruption(tmp_path, begun, monkeypatch):
             "chunks": task.chunks,
         }
     )
-    assert files(tmp_path / "v") == content
+    assert contents(tmp_path / "v") == content
 
 
 def test_a_slab_written_anew_makes_its_shards_anew(tmp_path, begun):
@@ -125,7 +126,7 @@ def test_missing_and_foreign_pieces_are_refused(tmp_path, begun):
     pieces[1].unlink()
     with pytest.raises(ToolError, match=f"of a shard of {task.chunks}"):
         assemble_shard(task)
-    assert list(files(tmp_path / "v")) == ["info"]
+    assert list(contents(tmp_path / "v")) == ["info"]
 
 
 def test_a_flipped_bit_anywhere_is_seen(tmp_path):

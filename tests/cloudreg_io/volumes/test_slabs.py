@@ -13,7 +13,8 @@ from cloudreg_io.errors import InputError, ToolError
 from cloudreg_io.files.atomic import is_temporary
 from cloudreg_io.volumes import SlabWriter, VolumeSpec, create_volume, open_volume, strip_alignment
 from cloudreg_io.volumes.rows import Rows
-from volume_scenes import files, means, modes, write_volume
+from support.small_volumes import means, modes, write_volume
+from support.trees import contents
 
 relaxed = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 VOXELS = [(1, 1, 1), (1, 1, 4), (2, 2, 1), (1, 2, 4)]
@@ -80,7 +81,7 @@ def test_compressions(tmp_path, compression, suffix):
     array = random_array((9, 20, 33), "uint16")
     volume = write_volume(tmp_path, array, chunk=(8, 8, 4), smallest=16, compression=compression)
     check_mips(volume, array)
-    names = [name for name in files(volume.location.path) if name != "info"]
+    names = [name for name in contents(volume.location.path) if name != "info"]
     assert all(name.endswith(suffix) and (suffix or "." not in name) for name in names)
     assert len(names) == 5 * 3 * 3 + 3 * 2 * 2 + 2
     assert open_volume(volume.url).spec.compression == compression
@@ -95,7 +96,7 @@ def test_bands_and_strips_do_not_show(tmp_path, sharded):
     wanted = None
     for i, (band, strip) in enumerate([(0, 0), (1, 0), (8, step), (7, step), (30, 2 * step)]):
         volume = write_volume(tmp_path / str(i), array, (1, 1, 4), band=band, strip=strip, **plan)
-        got = files(volume.location.path)
+        got = contents(volume.location.path)
         assert got == (wanted or got)
         wanted = got
     assert len(wanted) > 5
@@ -128,13 +129,13 @@ def test_a_band_may_be_reused_and_may_be_a_view(tmp_path):
             buffer[...] = 7
     np.testing.assert_array_equal(volume.read(), array)
     assert writer.result() == {"bytes": writer.result()["bytes"], "chunks": 9, "uncovered": 15}
-    assert writer.result()["bytes"] == sum(len(d) for n, d in files(tmp_path / "v").items() if n != "info")
+    assert writer.result()["bytes"] == sum(len(d) for n, d in contents(tmp_path / "v").items() if n != "info")
 
 
 def test_zeros_are_written_too(tmp_path):
     volume = write_volume(tmp_path, np.zeros((4, 20, 20), np.uint8), chunk=(8, 8, 4))
     assert not volume.read().any()
-    assert len(files(volume.location.path)) == 1 + 9
+    assert len(contents(volume.location.path)) == 1 + 9
 
 
 @pytest.fixture

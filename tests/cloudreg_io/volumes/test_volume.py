@@ -12,7 +12,7 @@ from cloudreg_io.space import Bounds, VoxelSize
 from cloudreg_io.space.grid import Grid
 from cloudreg_io.volumes import SlabWriter, VolumeSpec, create_volume, open_volume
 from cloudreg_io.volumes.volume import chunk_name
-from volume_scenes import write_volume
+from support.small_volumes import write_volume
 
 
 @pytest.fixture

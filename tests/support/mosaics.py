@@ -113,13 +113,3 @@ def fuse_array(
             counted.append(fuse_window(scene, window, lambda block, parts=parts: parts.append(block.copy())))
             volume[z : z + depth, :, x0:x1] = np.concatenate(parts, axis=1)
     return volume, scene, counted
-
-
-def files(folder):
-    """Content of every file that must be the same however the work was done (design §5)."""
-    ignored = {"provenance.json", "provenance"}
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and ".cloudreg" not in path.parts and path.name not in ignored
-    }

@@ -57,8 +57,3 @@ def modes(array, factor):
         labels = values.tolist()
         out[index] = max(dict.fromkeys(labels), key=labels.count)
     return out
-
-
-def files(folder):
-    """Content of every file below a folder, by relative path."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}

@@ -16,10 +16,11 @@ from cloudreg_io.console import (
     OverwriteFlag,
     command_progress,
     memory_bytes,
+    typed_place,
 )
 
 AcquisitionArgument = Annotated[
-    Path, typer.Argument(metavar="ACQ", help="Folder of the acquisition, or its grid list.")
+    Path, typer.Argument(metavar="ACQ", callback=typed_place, help="Folder of the acquisition, or its grid list.")
 ]
 VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,
@@ -29,9 +30,9 @@ VoxelSizeOption = Annotated[
 
 def demo(
     context: typer.Context,
-    out: Annotated[Path, typer.Argument(metavar="[OUT]", help="New folder for everything.")] = Path(
-        "cloudreg-demo"
-    ),
+    out: Annotated[
+        Path, typer.Argument(metavar="[OUT]", callback=typed_place, help="New folder for everything.")
+    ] = Path("cloudreg-demo"),
     jobs: JobsOption = 2,
     json_output: JsonFlag = False,
     debug: DebugFlag = False,
@@ -89,7 +90,10 @@ def run(
     context: typer.Context,
     acquisition: AcquisitionArgument,
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Folder of results; one that exists is gone on with.")
+        Path,
+        typer.Argument(
+            metavar="OUT", callback=typed_place, help="Folder of results; one that exists is gone on with."
+        ),
     ],
     channels: Annotated[str, typer.Option(help="Which, such as 0,1 or CHN00,CHN01. Default: all.")] = "",
     align_channel: Annotated[
@@ -111,7 +115,10 @@ def run(
         typer.Option(metavar="X Y Z", help="How far, in voxels, neighbours may be off the stage's word."),
     ] = None,
     placement: Annotated[
-        Path | None, typer.Option(help="Place the tiles as this placement.json says; nothing is aligned.")
+        Path | None,
+        typer.Option(
+            callback=typed_place, help="Place the tiles as this placement.json says; nothing is aligned."
+        ),
     ] = None,
     interpolation: Annotated[
         Literal["linear", "nearest"],

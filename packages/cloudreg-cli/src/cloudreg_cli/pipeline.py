@@ -21,6 +21,7 @@ from cloudreg_io.fields import Bias, Shading
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, executor, open_run
 from cloudreg_io.space import Bounds
 from cloudreg_io.tiles import Acquisition, TileSource
+from cloudreg_io.tiles.apart import require_apart
 from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.fingerprint import fingerprint
 from cloudreg_io.tiles.open import open_acquisition
@@ -111,6 +112,7 @@ def run_in_pool(
 ) -> dict[str, Any]:
     """`run_acquisition` with an executor of the caller's."""
     data = open_acquisition(acquisition, voxel_size=options.voxel_size)
+    require_apart(data, out)
     channels = list(dict.fromkeys(data.channel(name) for name in options.channels or data.channels))
     aligned = data.channel(options.align_channel) if options.align_channel else channels[0]
     needed = list(dict.fromkeys([aligned, *channels]))

@@ -18,6 +18,7 @@ from cloudreg_io.console import (
     OverwriteFlag,
     command_progress,
     memory_bytes,
+    typed_place,
 )
 
 app = typer.Typer(help="Correct uneven illumination.", no_args_is_help=True, add_completion=False)
@@ -29,10 +30,17 @@ def tiles(
     acquisition: Annotated[
         Path,
         typer.Argument(
-            metavar="ACQ", help="Raw tiles: a COLM folder, a grid list, a TeraStitcher XML. Only read."
+            metavar="ACQ",
+            callback=typed_place,
+            help="Raw tiles: a COLM folder, a grid list, a TeraStitcher XML. Only read.",
         ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the corrected tiles, laid out like ACQ.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", callback=typed_place, help="Folder of the corrected tiles, laid out like ACQ."
+        ),
+    ],
     *,
     channels: Annotated[str, typer.Option(help="Channels to correct, such as 0,1; all by default.")] = "",
     background: Annotated[
@@ -44,7 +52,10 @@ def tiles(
     ] = None,
     shading: Annotated[
         Path | None,
-        typer.Option(help="A shading file, or a folder of <channel>.tif, to apply instead of an estimate."),
+        typer.Option(
+            callback=typed_place,
+            help="A shading file, or a folder of <channel>.tif, to apply instead of an estimate.",
+        ),
     ] = None,
     compression: Annotated[
         Literal["zstd", "deflate", "lzw", "none"],
@@ -123,9 +134,15 @@ def tiles(
 def volume(
     context: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="SRC", help="A precomputed volume: a path or s3://…. Only read.")
+        str,
+        typer.Argument(
+            metavar="SRC", callback=typed_place, help="A precomputed volume: a path or s3://…. Only read."
+        ),
     ],
-    target: Annotated[str, typer.Argument(metavar="DST", help="Folder of the new volume: a path or s3://….")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="DST", callback=typed_place, help="Folder of the new volume: a path or s3://…."),
+    ],
     *,
     voxel_size: Annotated[
         float,
@@ -134,12 +151,18 @@ def volume(
         ),
     ] = 15.0,
     bias: Annotated[
-        Path | None, typer.Option(help="A bias field (.tif, its .json beside) to apply instead of an estimate.")
+        Path | None,
+        typer.Option(
+            callback=typed_place, help="A bias field (.tif, its .json beside) to apply instead of an estimate."
+        ),
     ] = None,
     iterations: Annotated[str, typer.Option(help="Of N4, for each level of its spline.")] = "50,50,50,50",
     compression: Annotated[Literal["gzip", "zstd", "br", "none"], typer.Option(help="Of the chunks.")] = "gzip",
     work: Annotated[
-        Path | None, typer.Option(help="Folder of journal and scratch; needed when DST is s3://. Default: DST.")
+        Path | None,
+        typer.Option(
+            callback=typed_place, help="Folder of journal and scratch; needed when DST is s3://. Default: DST."
+        ),
     ] = None,
     jobs: JobsOption = 1,
     memory: MemoryOption = "",

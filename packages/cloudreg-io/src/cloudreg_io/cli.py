@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cloudreg_io.console import DebugFlag, JobsOption, JsonFlag, MemoryOption, OverwriteFlag, command_progress
+from cloudreg_io.console import (
+    DebugFlag,
+    JobsOption,
+    JsonFlag,
+    MemoryOption,
+    OverwriteFlag,
+    command_progress,
+    typed_place,
+)
 
 if TYPE_CHECKING:
     from cloudreg_io.files.location import Location
@@ -21,9 +29,16 @@ def ingest(
     context: typer.Context,
     stack: Annotated[
         Path,
-        typer.Argument(metavar="STACK", help="Folder of numbered 2-D TIFFs, or a 3-D TIFF, NRRD or NIfTI file."),
+        typer.Argument(
+            metavar="STACK",
+            callback=typed_place,
+            help="Folder of numbered 2-D TIFFs, or a 3-D TIFF, NRRD or NIfTI file.",
+        ),
     ],
-    url: Annotated[str, typer.Argument(metavar="URL", help="Folder of the new volume: a path or s3://….")],
+    url: Annotated[
+        str,
+        typer.Argument(metavar="URL", callback=typed_place, help="Folder of the new volume: a path or s3://…."),
+    ],
     *,
     voxel_size: Annotated[
         tuple[float, float, float] | None,
@@ -48,7 +63,10 @@ def ingest(
         typer.Option("--sharded/--no-sharded", help="Pack chunks into large files; default: above 100,000."),
     ] = None,
     work: Annotated[
-        Path | None, typer.Option(help="Folder of journal and scratch; needed when URL is s3://. Default: URL.")
+        Path | None,
+        typer.Option(
+            callback=typed_place, help="Folder of journal and scratch; needed when URL is s3://. Default: URL."
+        ),
     ] = None,
     jobs: JobsOption = 1,
     memory: MemoryOption = "",
@@ -64,7 +82,7 @@ def ingest(
     from cloudreg_io.run import executor, open_run
     from cloudreg_io.space import VoxelSize
     from cloudreg_io.volumes.ingest import perform_ingest
-    from cloudreg_io.volumes.ingest_plan import IngestOptions, plan_ingest
+    from cloudreg_io.volumes.ingest import IngestOptions, plan_ingest
 
     with executor(jobs) as pool:
         if pool is None:  # a worker rank: its work is done
@@ -99,8 +117,12 @@ def ingest(
 
 @app.command()
 def download(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A precomputed volume: a path or s3://….")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".tif, .nrrd, .nii or .nii.gz")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", callback=typed_place, help="A precomputed volume: a path or s3://….")
+    ],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", callback=typed_place, help=".tif, .nrrd, .nii or .nii.gz")
+    ],
     *,
     voxel_size: Annotated[
         float, typer.Option(metavar="UM", min=0.001, help="The coarsest mip with voxels no larger is taken.")

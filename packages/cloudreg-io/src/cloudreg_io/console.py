@@ -14,8 +14,9 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast, overload
 
 import typer
 
@@ -65,6 +66,25 @@ MemoryOption = Annotated[
         "Default: half of the machine's.",
     ),
 ]
+
+
+@overload
+def typed_place(place: str) -> str: ...
+@overload
+def typed_place(place: Path) -> Path: ...
+@overload
+def typed_place(place: None) -> None: ...
+def typed_place(place: str | Path | None) -> str | Path | None:
+    """What a shell user means by a place: `..` of a local path leads where the kernel says; URLs stay as they are.
+
+    Libraries refuse `..`, because names from files must not lead out of a folder. On a command line it is the
+    user's own word. The callback of every argument and option that names a place.
+    """
+    text = str(place or "")
+    if "://" in text or ".." not in text.split("/"):
+        return place
+    folded = os.path.realpath(os.path.expanduser(text))  # noqa: PTH111 -- Path's raises for an unknown ~name
+    return folded if isinstance(place, str) else Path(folded)
 
 
 def version_option(version: VersionFlag = False) -> None:

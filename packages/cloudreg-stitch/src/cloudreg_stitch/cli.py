@@ -20,6 +20,7 @@ from cloudreg_io.console import (
     command_progress,
     memory_bytes,
     run_app,
+    typed_place,
 )
 
 if TYPE_CHECKING:
@@ -33,9 +34,16 @@ def stitch(
     context: typer.Context,
     acquisition: Annotated[
         Path,
-        typer.Argument(metavar="ACQ", help="Raw tiles: a COLM folder, a grid list, a TeraStitcher XML."),
+        typer.Argument(
+            metavar="ACQ",
+            callback=typed_place,
+            help="Raw tiles: a COLM folder, a grid list, a TeraStitcher XML.",
+        ),
     ],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder, or s3://bucket/path, of the results.")],
+    out: Annotated[
+        str,
+        typer.Argument(metavar="OUT", callback=typed_place, help="Folder, or s3://bucket/path, of the results."),
+    ],
     *,
     channels: Annotated[str, typer.Option(help="Channels to fuse, such as 0,1; all by default.")] = "",
     align_channel: Annotated[str, typer.Option(help="Channel to align on; by default the first.")] = "",
@@ -50,13 +58,17 @@ def stitch(
     placement: Annotated[
         Path | None,
         typer.Option(
-            help="A placement file. With --fuse-only it is used as it is; else its tiles flagged `pinned` stay."
+            callback=typed_place,
+            help="A placement file. With --fuse-only it is used as it is; else its tiles flagged `pinned` stay.",
         ),
     ] = None,
     shading: Annotated[
-        Path | None, typer.Option(help="Folder of shading files, <channel>.tif; applied to every plane.")
+        Path | None,
+        typer.Option(callback=typed_place, help="Folder of shading files, <channel>.tif; applied to every plane."),
     ] = None,
-    bias: Annotated[Path | None, typer.Option(help="Folder of bias fields, <channel>.tif.")] = None,
+    bias: Annotated[
+        Path | None, typer.Option(callback=typed_place, help="Folder of bias fields, <channel>.tif.")
+    ] = None,
     missing: Annotated[
         Literal["error", "fill"], typer.Option(help="Planes that are not there: stop, or leave them out.")
     ] = "error",
@@ -82,7 +94,8 @@ def stitch(
         typer.Option("--sharded/--no-sharded", help="Pack chunks into large files; default: above 100,000."),
     ] = None,
     work: Annotated[
-        Path | None, typer.Option(help="Local folder for the journal and small files when OUT is in S3.")
+        Path | None,
+        typer.Option(callback=typed_place, help="Local folder for the journal and small files when OUT is in S3."),
     ] = None,
     jobs: JobsOption = 1,
     memory: MemoryOption = "",

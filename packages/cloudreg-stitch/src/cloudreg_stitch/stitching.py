@@ -14,6 +14,7 @@ from cloudreg_io.files.location import Location
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, open_run
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles import Acquisition, TileSource, fingerprint, open_acquisition
+from cloudreg_io.tiles.apart import require_apart
 from cloudreg_io.tiles.completeness import check
 from cloudreg_stitch.align import place
 from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse
@@ -121,6 +122,8 @@ def stitch(
     channels = [data.channel(name) for name in options.channels] or list(data.channels)
     aligned = data.channel(options.align_channel) if options.align_channel else channels[0]
     folder, destination = _folder(out, options.work)
+    for target in (folder, out):
+        require_apart(data, target)
     wanted = [aligned] if options.steps == "align" else channels
     if options.steps == "all" and aligned not in wanted:
         wanted = [*channels, aligned]

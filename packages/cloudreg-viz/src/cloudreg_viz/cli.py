@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
-from cloudreg_io.console import DebugFlag, JsonFlag, version_option
+from cloudreg_io.console import DebugFlag, JsonFlag, typed_place, version_option
 
 app = typer.Typer(help="Look at the volumes of a run.", no_args_is_help=True, add_completion=False)
 app.callback()(version_option)
 
-Out = Annotated[str, typer.Argument(metavar="OUT", help="A run's folder, or one precomputed folder.")]
+Out = Annotated[
+    str,
+    typer.Argument(metavar="OUT", callback=typed_place, help="A run's folder, or one precomputed folder."),
+]
 
 
 @app.command()
@@ -44,9 +47,12 @@ def link(
     out: Out,
     viewer: Annotated[str, typer.Option(help="Address of a Neuroglancer: https://…")],
     data: Annotated[
-        str, typer.Option(help="Address of the copy of OUT that the browser reads; default OUT.")
+        str,
+        typer.Option(callback=typed_place, help="Address of the copy of OUT that the browser reads; default OUT."),
     ] = "",
-    state: Annotated[Path | None, typer.Option(help="Write the state to this JSON file as well.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(callback=typed_place, help="Write the state to this JSON file as well.")
+    ] = None,
     as_json: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
@@ -70,7 +76,7 @@ def link(
 @app.command()
 def picture(
     out: Out,
-    file: Annotated[Path, typer.Argument(metavar="FILE.png", help="The picture to write.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.png", callback=typed_place, help="The picture to write.")],
     width: Annotated[int, typer.Option(min=200, max=10000, help="Of the picture, in pixels.")] = 1200,
     debug: DebugFlag = False,
 ) -> None:

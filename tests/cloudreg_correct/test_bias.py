@@ -32,6 +32,14 @@ def test_known_field_is_found():
     assert found[inside].mean() == pytest.approx(1, abs=0.02)
 
 
+def test_a_volume_of_one_plane_has_a_bias_in_its_plane():
+    image, field, inside = brain((9, 60, 64))
+    found = estimate_bias(image[4:5], mask=inside[4:5], shrink=2)
+    assert found.shape == (1, 60, 64)
+    error = (found / field[4:5])[inside[4:5]]
+    assert np.std(error / error.mean()) < 0.3 * np.std(field[4:5][inside[4:5]])
+
+
 def test_no_rim_turns_black():
     # the case in which the older system set 12 % of the voxels to 0
     image, _, _ = brain((48, 200, 200))

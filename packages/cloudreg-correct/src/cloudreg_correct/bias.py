@@ -24,6 +24,7 @@ Float32 = NDArray[np.float32]
 
 # N4 sees at most about this many samples along an axis: the field is far smoother than that
 _LARGEST_AXIS = 48
+_STAND_IN = 4  # voxels
 _LEAST_TISSUE = 100  # samples
 _SMALLEST_FIELD, _LARGEST_FIELD = 0.2, 5.0
 
@@ -214,6 +215,14 @@ def _n4(
     import SimpleITK as sitk
 
     _require_tissue(inside)
+    flat = [n == 1 for n in small.shape]
+    if any(flat):
+        # N4's spline needs an extent along each axis: a few equal planes stand for a single one
+        repeats = [_STAND_IN if single else 1 for single in flat]
+        small, inside = np.tile(small, repeats), np.tile(inside, repeats)
+        deep = [max(n, _STAND_IN * factor) if single else n for n, single in zip(shape, flat, strict=True)]
+        field = _n4(small, inside, iterations, deep, factor)
+        return np.ascontiguousarray(field[tuple(slice(n) for n in shape)])
     image = _image(np.maximum(small, np.float32(1e-3)), factor)
     filter_ = sitk.N4BiasFieldCorrectionImageFilter()
     # one thread: the same bytes whatever machine and --jobs

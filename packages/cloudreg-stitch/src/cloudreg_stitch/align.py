@@ -103,7 +103,7 @@ def place(run: Run, source: TileSource, survey: Survey, options: AlignOptions | 
     run.stage("placement", _write, [Unit("placement", outcome)], options=keyed, outputs=[PLACEMENT, QC])
     run.discard(f"{STRIPS}/{survey.channel}")
     for tile, verdict in zip(source.grid.tiles, verdicts, strict=True):
-        if verdict.evidence and tile.scanned:
+        if set(verdict.flags) - {"pinned", "unscanned"}:
             run.warn(f"tile {tile.name}: {'. '.join(verdict.evidence)}")
     return placement
 
@@ -199,8 +199,8 @@ def _placement(channel: str, frame: _Frame, findings: Findings, verdicts: Sequen
         findings.solution.positions,
         frame.stage,
     )
-    scanned = np.array([tile.scanned for tile in grid.tiles])
-    lowest = positions[scanned].min(axis=0)
+    positions = np.round(positions, _DIGITS)
+    lowest = positions[[tile.scanned for tile in grid.tiles]].min(axis=0)
     # tiles placed by hand keep their fraction of a voxel
     positions = np.round(positions - (np.floor(lowest) if frame.pinned.any() else lowest), _DIGITS) + 0.0
     tiles = tuple(

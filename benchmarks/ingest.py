@@ -41,8 +41,7 @@ def make_planes(folder: Path, size):
 def by_cloudreg(planes: Path, volume: Path, jobs: int):
     from cloudreg_io.run import executor, open_run
     from cloudreg_io.space import VoxelSize
-    from cloudreg_io.volumes.ingest import ingest
-    from cloudreg_io.volumes.ingest_plan import IngestOptions
+    from cloudreg_io.volumes.ingest import IngestOptions, ingest
 
     with executor(jobs) as pool, open_run(volume, command="ingest", pool=pool, jobs=jobs) as run:
         ingest(run, planes, volume, IngestOptions(voxel_size=VoxelSize(*VOXEL_SIZE)))

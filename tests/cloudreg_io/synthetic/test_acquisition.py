@@ -13,7 +13,7 @@ from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.fields import Shading
 from cloudreg_io.space import Bounds
 from cloudreg_io.synthetic import AcquisitionSpec, Truth, make_acquisition, make_phantom
-from cloudreg_io.tiles.colm import open_colm
+from cloudreg_io.tiles.readers.colm import open_colm
 
 SPEC = AcquisitionSpec(
     rows=2,

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
 from cloudreg_io.space import VoxelSize
-from cloudreg_io.tiles import grid_list, open_acquisition
+from cloudreg_io.tiles import open_acquisition
 from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.layout import cluster
-from cloudreg_io.tiles.plane_pattern import PlanePattern
+from cloudreg_io.tiles.readers import grid_list
+from cloudreg_io.tiles.readers.plane_pattern import PlanePattern
 from support.colm_folders import write_image
 
 FOLDERS = ["a b", "sub/b", "c", "d"]

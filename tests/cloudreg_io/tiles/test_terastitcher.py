@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
 from cloudreg_io.tiles import open_acquisition
 from cloudreg_io.tiles.completeness import check
-from cloudreg_io.tiles.terastitcher_project import format_z_ranges, parse_z_ranges
+from cloudreg_io.tiles.readers.terastitcher_project import format_z_ranges, parse_z_ranges
 from support.colm_folders import write_image
 
 EMPTY = "<NORTH_displacements /><EAST_displacements /><SOUTH_displacements /><WEST_displacements />"

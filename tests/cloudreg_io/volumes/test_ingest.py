@@ -13,8 +13,7 @@ from cloudreg_io.files.image import write_image
 from cloudreg_io.run import executor, open_run
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.volumes import open_volume
-from cloudreg_io.volumes.ingest import ingest
-from cloudreg_io.volumes.ingest_plan import IngestOptions, plan_ingest
+from cloudreg_io.volumes.ingest import IngestOptions, ingest, plan_ingest
 
 VOXEL_SIZE = VoxelSize(2, 2, 5)
 OPTIONS = {"voxel_size": VOXEL_SIZE, "chunk": (16, 16, 8), "smallest": 16}
@@ -264,7 +263,7 @@ class Killed(BaseException):
 
 
 def test_killed_at_any_unit_the_same_command_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
-    import cloudreg_io.volumes.ingest as module
+    from cloudreg_io.volumes.ingest import perform as module
 
     stack = save_series(tmp_path / "stack", brain())
     run_ingest(stack, tmp_path / "whole")

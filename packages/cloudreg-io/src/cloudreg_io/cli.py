@@ -81,8 +81,7 @@ def ingest(
     from cloudreg_io.files.location import Location
     from cloudreg_io.run import executor, open_run
     from cloudreg_io.space import VoxelSize
-    from cloudreg_io.volumes.ingest import perform_ingest
-    from cloudreg_io.volumes.ingest import IngestOptions, plan_ingest
+    from cloudreg_io.volumes.ingest import IngestOptions, perform_ingest, plan_ingest
 
     with executor(jobs) as pool:
         if pool is None:  # a worker rank: its work is done

@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import ArrayLike, NDArray
 
 from cloudreg_io.errors import InputError, NotFoundError
-from cloudreg_io.space.grid import Grid
+from cloudreg_io.space import Grid
 
 # A gain outside means that the estimate followed the sample, not the optics.
 SMALLEST_GAIN, LARGEST_GAIN = 0.2, 5.0

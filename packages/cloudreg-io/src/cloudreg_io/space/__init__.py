@@ -1,10 +1,11 @@
 """Where things are: voxel sizes, boxes of voxels, orientations, affine maps, grids of samples, resampling."""
 
 from cloudreg_io.space.affine import Affine
-from cloudreg_io.space.bounds import Bounds, Vector3i, vector3i
-from cloudreg_io.space.grid import Grid, Vector3, vector3
+from cloudreg_io.space.bounds import Bounds
+from cloudreg_io.space.grid import Grid
 from cloudreg_io.space.orientation import Orientation
 from cloudreg_io.space.resample import resample
+from cloudreg_io.space.vector import Vector3, Vector3i, vector3, vector3i
 from cloudreg_io.space.voxel_size import VoxelSize
 
 __all__ = [

@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from cloudreg_io.errors import InputError
-
-Vector3i = tuple[int, int, int]
-
-
-def vector3i(values: Sequence[int]) -> Vector3i:
-    """Three integers x, y, z as a tuple."""
-    x, y, z = (int(value) for value in values)
-    return (x, y, z)
+from cloudreg_io.space.vector import Vector3i, vector3i
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,19 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.space.bounds import Bounds, Vector3i, vector3i
+from cloudreg_io.space.bounds import Bounds
+from cloudreg_io.space.vector import Vector3, Vector3i, vector3, vector3i
 from cloudreg_io.space.voxel_size import VoxelSize
-
-Vector3 = tuple[float, float, float]
 
 # an extent of 9.999999999 voxels is 10 voxels and a rounding error, not 11
 _ROUNDING = 1e-6
-
-
-def vector3(values: Sequence[float] | VoxelSize) -> Vector3:
-    """Three floats x, y, z as a tuple."""
-    x, y, z = (float(value) for value in values)
-    return (x, y, z)
 
 
 @dataclass(frozen=True, slots=True)

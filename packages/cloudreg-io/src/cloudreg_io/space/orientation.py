@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.space.affine import Affine
-from cloudreg_io.space.bounds import Vector3i, vector3i
+from cloudreg_io.space.vector import Vector3i, vector3i
 from cloudreg_io.space.voxel_size import VoxelSize
 
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}

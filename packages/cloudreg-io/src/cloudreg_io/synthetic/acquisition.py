@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.fields import Shading
-from cloudreg_io.space import vector3i
+from cloudreg_io.space import Vector3, vector3i
 from cloudreg_io.synthetic.camera import Camera
 from cloudreg_io.synthetic.colm import NewFolder, Painter, write_tiles
 from cloudreg_io.synthetic.make_truth import make_truth
 from cloudreg_io.synthetic.scene import Scene
-from cloudreg_io.synthetic.spec import AcquisitionSpec, Vector3
+from cloudreg_io.synthetic.spec import AcquisitionSpec
 from cloudreg_io.synthetic.truth import Truth
 from cloudreg_io.synthetic.vignetting import dust, flat_field
 from cloudreg_io.tiles import Tile

@@ -22,23 +22,8 @@ from numpy.typing import NDArray
 from cloudreg_io.errors import InputError
 from cloudreg_io.synthetic.spec import AcquisitionSpec
 from cloudreg_io.tiles import Tile
-from cloudreg_io.tiles.colm import (
-    CELLS_NAME,
-    CHANNELS,
-    COLUMNS,
-    INI_NAME,
-    OBJECTIVE,
-    OVERLAP_X,
-    OVERLAP_Y,
-    PLANE_NAME,
-    PLANES,
-    ROWS,
-    STACK_STEP,
-    TILE_ROOT,
-    X_RESOLUTION,
-    Y_RESOLUTION,
-    Key,
-)
+from cloudreg_io.tiles.readers import colm_names as names
+from cloudreg_io.tiles.readers.colm_names import Key
 
 _COMPRESSION = {"none": None, "zstd": "zstd", "deflate": "zlib", "lzw": "lzw"}
 _ROWS_PER_STRIP = 64
@@ -95,27 +80,27 @@ def write_metadata(root: Path, spec: AcquisitionSpec) -> None:
     """Write Experiment.ini and Scanned Cells.txt as the COLM software does (values quoted, mm and percent)."""
     x, y = spec.tile_size
     values: dict[Key, object] = {
-        PLANES: spec.planes,
-        X_RESOLUTION: x,
-        Y_RESOLUTION: y,
-        CHANNELS: spec.channels,
-        OBJECTIVE: f"{spec.magnification:2d}x/0.60",  # two characters before the x, whatever the magnification
-        COLUMNS: spec.columns,
-        ROWS: spec.rows,
-        STACK_STEP: f"{spec.z_step_um / 1000:.12g}",
-        OVERLAP_X: f"{spec.overlap[0]:.12g}",
-        OVERLAP_Y: f"{spec.overlap[1]:.12g}",
+        names.PLANES: spec.planes,
+        names.X_RESOLUTION: x,
+        names.Y_RESOLUTION: y,
+        names.CHANNELS: spec.channels,
+        names.OBJECTIVE: f"{spec.magnification:2d}x/0.60",  # always two characters before the x
+        names.COLUMNS: spec.columns,
+        names.ROWS: spec.rows,
+        names.STACK_STEP: f"{spec.z_step_um / 1000:.12g}",
+        names.OVERLAP_X: f"{spec.overlap[0]:.12g}",
+        names.OVERLAP_Y: f"{spec.overlap[1]:.12g}",
     }
     lines: list[str] = []
     for section, keys in groupby(values, lambda key: key.section):
         lines += [f"[{section}]", *(f'{key.name} = "{values[key]}"' for key in keys), ""]
     root.mkdir(parents=True, exist_ok=True)
-    (root / INI_NAME).write_text("\n".join(lines), encoding="utf-8")
+    (root / names.INI_NAME).write_text("\n".join(lines), encoding="utf-8")
     cells = np.ones((spec.rows, spec.columns), int)
     for row, column in spec.unscanned:
         cells[row, column] = 0
     text = "\n".join(",".join(str(cell) for cell in row) for row in cells)
-    (root / CELLS_NAME).write_text(text + "\n", encoding="utf-8")
+    (root / names.CELLS_NAME).write_text(text + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +113,11 @@ class _Task:
 
 def _write_planes(task: _Task) -> None:
     for channel, tile in task.work:
-        folder = task.root / TILE_ROOT / tile.name
+        folder = task.root / names.TILE_ROOT / tile.name
         folder.mkdir(parents=True, exist_ok=True)
         location = tile.column + tile.row * task.spec.columns
         for z, plane in enumerate(task.painter.planes(channel, tile)):
-            path = folder / PLANE_NAME.format(location=location, channel=channel, plane=z)
+            path = folder / names.PLANE_NAME.format(location=location, channel=channel, plane=z)
             _write_plane(path, plane, task.spec.compression)
 
 

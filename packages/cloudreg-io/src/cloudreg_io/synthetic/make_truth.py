@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.space import Vector3i
-from cloudreg_io.space.grid import Vector3, vector3
+from cloudreg_io.space import Vector3, Vector3i, vector3
 from cloudreg_io.synthetic.spec import AcquisitionSpec
 from cloudreg_io.synthetic.truth import TruePair, TrueTile, Truth, rounded
 from cloudreg_io.tiles import Tile, TileGrid

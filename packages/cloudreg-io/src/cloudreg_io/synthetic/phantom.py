@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.space import VoxelSize
-from cloudreg_io.space.grid import Grid, vector3
+from cloudreg_io.space import Grid, VoxelSize, vector3
 from cloudreg_io.synthetic.anatomy import CORTEX, EDGE, LOBES, NUCLEI, SURFACE, Anatomy, Look
 from cloudreg_io.synthetic.blobs import Blobs
 from cloudreg_io.synthetic.scene import BrainScene

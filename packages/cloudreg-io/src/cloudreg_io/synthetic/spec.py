@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.space import VoxelSize
+from cloudreg_io.space import Vector3, VoxelSize
 from cloudreg_io.tiles import Tile
-from cloudreg_io.tiles.colm import CHANNEL_NAME, LOCATION_NAME, PIXEL_SIZES, REFERENCE_PIXELS
+from cloudreg_io.tiles.readers.colm_names import CHANNEL_NAME, LOCATION_NAME, PIXEL_SIZES, REFERENCE_PIXELS
 
 Cell = tuple[int, int]
-Vector3 = tuple[float, float, float]
 
 COMPRESSIONS = ("none", "zstd", "deflate", "lzw")
 

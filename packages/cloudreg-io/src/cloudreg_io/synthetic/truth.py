@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.atomic import write_json
-from cloudreg_io.space import Bounds, Vector3i, VoxelSize, vector3i
-from cloudreg_io.space.grid import Vector3, vector3
+from cloudreg_io.space import Bounds, Vector3, Vector3i, VoxelSize, vector3, vector3i
 
 VERSION = 1
 TRUTH_FILE = "truth.json"

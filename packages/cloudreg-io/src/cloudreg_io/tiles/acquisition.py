@@ -8,20 +8,17 @@ disk lacks is *missing*, see `cloudreg_io.tiles.completeness`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from cloudreg_io.errors import NotFoundError
-from cloudreg_io.space import VoxelSize
+from cloudreg_io.space import Vector3, Vector3i, VoxelSize
 from cloudreg_io.tiles.problem import Problem
 
 if TYPE_CHECKING:
     from cloudreg_io.tiles.source import TileSource
-
-Vector3 = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class TileGrid:
 
     rows: int
     columns: int
-    tile_size: tuple[int, int, int]
+    tile_size: Vector3i
     voxel_size: VoxelSize
     tiles: tuple[Tile, ...]
 
@@ -194,9 +191,3 @@ class Acquisition:
 
 def _numbered(channel: str) -> bool:
     return channel.startswith("CHN") and channel[3:].isdigit()
-
-
-def natural_key(text: str) -> tuple[list[tuple[int, int | str]], str]:
-    """Sort key under which `img_2` comes before `img_10`, and no two names are equal."""
-    parts = [part for part in re.split(r"([0-9]+)", text) if part]
-    return [(0, int(part)) if part[0] in "0123456789" else (1, part) for part in parts], text

@@ -7,7 +7,8 @@ from itertools import pairwise
 from statistics import median
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.tiles.acquisition import Tile, TileGrid, Vector3
+from cloudreg_io.space import Vector3
+from cloudreg_io.tiles.acquisition import Tile, TileGrid
 
 # Positions closer than this part of a tile belong to the same row or column: stages repeat themselves
 # far better, and tiles that overlap by more than three quarters are no mosaic.

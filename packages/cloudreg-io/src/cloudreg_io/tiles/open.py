@@ -9,9 +9,9 @@ from pathlib import Path
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.space import VoxelSize
-from cloudreg_io.tiles import colm, grid_list, terastitcher_xml
 from cloudreg_io.tiles.acquisition import Acquisition
-from cloudreg_io.tiles.signs import Signs
+from cloudreg_io.tiles.readers import colm, grid_list, terastitcher_xml
+from cloudreg_io.tiles.readers.signs import Signs
 
 
 @dataclass(frozen=True, slots=True)

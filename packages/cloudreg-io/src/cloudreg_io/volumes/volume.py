@@ -21,8 +21,7 @@ from cloudreg_io.files import store
 from cloudreg_io.files.atomic import canonical_json
 from cloudreg_io.files.location import Location
 from cloudreg_io.run.counters import count
-from cloudreg_io.space import Bounds, Vector3i, VoxelSize
-from cloudreg_io.space.grid import Grid
+from cloudreg_io.space import Bounds, Grid, Vector3i, VoxelSize
 from cloudreg_io.volumes.info import differences, parse_info, to_info
 from cloudreg_io.volumes.spec import Scale, VolumeSpec
 

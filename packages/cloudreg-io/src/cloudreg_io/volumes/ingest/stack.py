@@ -1,7 +1,7 @@
 """A stack: a volume that somebody else stitched, as it comes to be ingested, read plane by plane.
 
-Either a folder of numbered planes (`cloudreg_io.volumes.series`) or one 3-D file. What compresses a whole volume
-as one (NRRD, NIfTI) cannot be read in parts; it is unpacked to scratch once.
+Either a folder of numbered planes (see `series`) or one 3-D file. What compresses a whole volume as one (NRRD,
+NIfTI) cannot be read in parts; it is unpacked to scratch once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files import image, image_tiff, tiff
 from cloudreg_io.run import digest
 from cloudreg_io.space import Vector3i, VoxelSize
-from cloudreg_io.volumes.series import Missing, Series, find_series
+from cloudreg_io.volumes.ingest.series import Missing, Series, find_series
 
 
 @dataclass(frozen=True, slots=True)

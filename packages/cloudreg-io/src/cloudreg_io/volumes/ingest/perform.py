@@ -1,4 +1,4 @@
-"""Ingest: a stack that is already stitched becomes a precomputed volume with its pyramid.
+"""Doing an ingest: slab by slab, resumable.
 
 Units are slabs one chunk deep. Each plane is decoded once, its voxels go to mip 0 and are pooled into the coarser
 mips on the way; no more than a slab is held, in memory or, where `memory` is too small for that, in scratch.
@@ -15,12 +15,12 @@ from typing import Any
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import Run, Shared, Unit, digest
 from cloudreg_io.run.executor import mpi_size
-from cloudreg_io.volumes.bands import bands_of
 from cloudreg_io.volumes.build import finish_volume
-from cloudreg_io.volumes.conversion import Conversion
-from cloudreg_io.volumes.ingest_plan import IngestOptions, IngestPlan, plan_ingest
+from cloudreg_io.volumes.ingest.bands import bands_of
+from cloudreg_io.volumes.ingest.conversion import Conversion
+from cloudreg_io.volumes.ingest.plan import IngestOptions, IngestPlan, plan_ingest
+from cloudreg_io.volumes.ingest.stack import FileStack, PlaneStack, Stack
 from cloudreg_io.volumes.slabs import SlabWriter
-from cloudreg_io.volumes.stack import FileStack, PlaneStack, Stack
 from cloudreg_io.volumes.volume import Volume, create_volume
 
 _logger = logging.getLogger(__name__)

@@ -14,36 +14,8 @@ from pathlib import Path
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.space import VoxelSize
-
-INI_NAME = "Experiment.ini"
-CELLS_NAME = "Scanned Cells.txt"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A section and a key of `Experiment.ini`."""
-
-    section: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"[{self.section}] {self.name}"
-
-
-COLUMNS = Key("North Scan Region", "Num Horizontal")
-ROWS = Key("North Scan Region", "Num Vertical")
-STACK_STEP = Key("North Scan Region", "Stack Step (mm)")
-PLANES = Key("Experiment Settings", "Num in stack (Top Left Corner)")
-X_RESOLUTION = Key("Experiment Settings", "X Resolution")
-Y_RESOLUTION = Key("Experiment Settings", "Y Resolution")  # not in every file: tiles are square without it
-CHANNELS = Key("Experiment Settings", "Num Enabled Channels")
-OVERLAP_X = Key("North Scan Region Stats", "Actual Horizontal Overlap (%)")
-OVERLAP_Y = Key("North Scan Region Stats", "Actual Vertical Overlap (%)")
-OBJECTIVE = Key("Objectives", "North")
-
-# Voxel size x, y in µm by magnification, for a camera read out with REFERENCE_PIXELS columns.
-PIXEL_SIZES = {4.0: 1.46, 10.0: 0.585, 25.0: 0.234}
-REFERENCE_PIXELS = 2048
+from cloudreg_io.tiles.readers import colm_names as names
+from cloudreg_io.tiles.readers.colm_names import Key
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -176,17 +148,19 @@ def read_settings(path: Path, voxel_size: VoxelSize | None = None) -> ColmSettin
         A value is not what it must be: names section, key, value and line.
     """
     ini = Ini(path)
-    columns, rows = ini.count(COLUMNS), ini.count(ROWS)
+    columns, rows = ini.count(names.COLUMNS), ini.count(names.ROWS)
     if columns * rows > _LARGEST:
-        raise InputError(f"{path}: {columns} × {rows} tiles are too many", fix=f"check {COLUMNS} and {ROWS}")
+        raise InputError(
+            f"{path}: {columns} × {rows} tiles are too many", fix=f"check {names.COLUMNS} and {names.ROWS}"
+        )
     return ColmSettings(
         rows=rows,
         columns=columns,
-        planes=ini.count(PLANES),
-        x_resolution=ini.count(X_RESOLUTION),
-        y_resolution=ini.count(Y_RESOLUTION) if ini.has(Y_RESOLUTION) else None,
-        channels=ini.count(CHANNELS),
-        overlap=(_overlap(ini, OVERLAP_X, columns), _overlap(ini, OVERLAP_Y, rows)),
+        planes=ini.count(names.PLANES),
+        x_resolution=ini.count(names.X_RESOLUTION),
+        y_resolution=ini.count(names.Y_RESOLUTION) if ini.has(names.Y_RESOLUTION) else None,
+        channels=ini.count(names.CHANNELS),
+        overlap=(_overlap(ini, names.OVERLAP_X, columns), _overlap(ini, names.OVERLAP_Y, rows)),
         voxel_size=voxel_size or _voxel_size(ini),
     )
 
@@ -203,20 +177,22 @@ def _overlap(ini: Ini, key: Key, tiles: int) -> float:
 
 
 def _voxel_size(ini: Ini) -> VoxelSize:
-    objective = ini.text(OBJECTIVE)
+    objective = ini.text(names.OBJECTIVE)
     match = re.search(r"([0-9]+(?:\.[0-9]+)?)\s*[xX×]", objective)
     magnification = float(match[1]) if match else 0.0
-    if magnification not in PIXEL_SIZES:
-        known = ", ".join(f"{m:g}x ({size} µm at {REFERENCE_PIXELS} pixels)" for m, size in PIXEL_SIZES.items())
+    if magnification not in names.PIXEL_SIZES:
+        known = ", ".join(
+            f"{m:g}x ({size} µm at {names.REFERENCE_PIXELS} pixels)" for m, size in names.PIXEL_SIZES.items()
+        )
         raise InputError(
-            f"{ini.path}: {OBJECTIVE} = {objective!r} is not a known objective; known are {known}",
+            f"{ini.path}: {names.OBJECTIVE} = {objective!r} is not a known objective; known are {known}",
             fix="give the voxel size yourself: --voxel-size X Y Z (µm)",
         )
-    edge = PIXEL_SIZES[magnification] * REFERENCE_PIXELS / ini.count(X_RESOLUTION)
-    step = ini.number(STACK_STEP)
+    edge = names.PIXEL_SIZES[magnification] * names.REFERENCE_PIXELS / ini.count(names.X_RESOLUTION)
+    step = ini.number(names.STACK_STEP)
     if not 0 < step < 1:
         raise InputError(
-            f"{ini.path}: {STACK_STEP} = {step:g} is not between 0 and 1 mm",
+            f"{ini.path}: {names.STACK_STEP} = {step:g} is not between 0 and 1 mm",
             fix="give the voxel size yourself: --voxel-size X Y Z (µm)",
         )
     # 0.0035 mm is 3.5 µm, not the 3.5000000000000004 of the product
@@ -238,7 +214,7 @@ def read_cells(path: Path, rows: int, columns: int) -> tuple[tuple[bool, ...], .
     if len(cells) != rows or wrong:
         found = f"{len(cells)} rows" if not wrong else f"{wrong[0][1]} columns on line {wrong[0][0]}"
         raise InputError(
-            f"{path} has {found}; {INI_NAME} says {rows} rows × {columns} columns",
+            f"{path} has {found}; {names.INI_NAME} says {rows} rows × {columns} columns",
             why="the two files belong to different acquisitions, or one was edited",
             fix="copy both files again from the microscope",
         )

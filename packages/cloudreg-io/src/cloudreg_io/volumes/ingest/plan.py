@@ -12,11 +12,11 @@ from cloudreg_io.files.location import Location
 from cloudreg_io.run import digest
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.volumes.cascade import require_writable
-from cloudreg_io.volumes.conversion import Conversion, conversion_for
 from cloudreg_io.volumes.info import to_info
-from cloudreg_io.volumes.series import Missing
+from cloudreg_io.volumes.ingest.conversion import Conversion, conversion_for
+from cloudreg_io.volumes.ingest.series import Missing
+from cloudreg_io.volumes.ingest.stack import Stack, open_stack
 from cloudreg_io.volumes.spec import CHUNK, SMALLEST, Compression, Layer, VolumeSpec
-from cloudreg_io.volumes.stack import Stack, open_stack
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,26 +23,6 @@ from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.tiff import TiffHeader
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles.acquisition import Acquisition, Tile, TileGrid
-from cloudreg_io.tiles.colm_metadata import (
-    CELLS_NAME,
-    CHANNELS,
-    COLUMNS,
-    INI_NAME,
-    OBJECTIVE,
-    OVERLAP_X,
-    OVERLAP_Y,
-    PIXEL_SIZES,
-    PLANES,
-    REFERENCE_PIXELS,
-    ROWS,
-    STACK_STEP,
-    X_RESOLUTION,
-    Y_RESOLUTION,
-    ColmSettings,
-    Key,
-    read_cells,
-    read_settings,
-)
 from cloudreg_io.tiles.layout import check_overlaps
 from cloudreg_io.tiles.listing import (
     Listing,
@@ -54,37 +34,11 @@ from cloudreg_io.tiles.listing import (
     links_outside,
 )
 from cloudreg_io.tiles.problem import Problem
-from cloudreg_io.tiles.signs import Signs
-
-__all__ = [
-    "CELLS_NAME",
-    "CHANNELS",
-    "CHANNEL_NAME",
-    "COLUMNS",
-    "INI_NAME",
-    "LOCATION_NAME",
-    "OBJECTIVE",
-    "OVERLAP_X",
-    "OVERLAP_Y",
-    "PIXEL_SIZES",
-    "PLANES",
-    "PLANE_NAME",
-    "REFERENCE_PIXELS",
-    "ROWS",
-    "STACK_STEP",
-    "TILE_ROOT",
-    "X_RESOLUTION",
-    "Y_RESOLUTION",
-    "Key",
-    "open_colm",
-    "signs",
-]
+from cloudreg_io.tiles.readers import colm_names as names
+from cloudreg_io.tiles.readers.colm_metadata import ColmSettings, read_cells, read_settings
+from cloudreg_io.tiles.readers.signs import Signs
 
 NAME = "colm"
-TILE_ROOT = "VW0"
-LOCATION_NAME = "LOC{location:03d}"
-CHANNEL_NAME = "CHN{channel:02d}"
-PLANE_NAME = "VW0_LOC{location:03d}_CM0_CHN{channel:02d}_PLN{plane:04d}.tif"
 
 _LOCATION = re.compile(r"LOC([0-9]+)")
 _PLANE = re.compile(r".*CHN([0-9]+).*PLN([0-9]+).*\.tiff?", re.IGNORECASE)
@@ -106,9 +60,9 @@ def signs(path: Path) -> Signs:
     place = _locate(path)
     looked = ", ".join(str(folder) for folder in place.looked_in)
     parts = {
-        f"the folder {TILE_ROOT} (or folders LOC000, LOC001, …)": place.tile_root,
-        INI_NAME: place.ini,
-        CELLS_NAME: place.cells,
+        f"the folder {names.TILE_ROOT} (or folders LOC000, LOC001, …)": place.tile_root,
+        names.INI_NAME: place.ini,
+        names.CELLS_NAME: place.cells,
     }
     return Signs(
         found=tuple(name for name, part in parts.items() if part),
@@ -120,19 +74,19 @@ def _locate(path: Path) -> _Place:
     folder = path.parent if path.is_file() else path
     tile_root: Path | None = None
     looked_in: tuple[Path, ...] = (folder,)
-    if (folder / TILE_ROOT).is_dir():
-        tile_root = folder / TILE_ROOT
+    if (folder / names.TILE_ROOT).is_dir():
+        tile_root = folder / names.TILE_ROOT
         looked_in = (folder, tile_root)
-    elif folder.name == TILE_ROOT:
+    elif folder.name == names.TILE_ROOT:
         tile_root = folder
         looked_in = (folder, folder.parent)
     elif folder.is_dir() and any(_LOCATION.fullmatch(entry.name) for entry in entries(folder)):
         tile_root = folder
     return _Place(
-        root=tile_root.parent if tile_root and tile_root.name == TILE_ROOT else folder,
+        root=tile_root.parent if tile_root and tile_root.name == names.TILE_ROOT else folder,
         tile_root=tile_root,
-        ini=next(filter(None, (find_file(place, INI_NAME) for place in looked_in)), None),
-        cells=next(filter(None, (find_file(place, CELLS_NAME) for place in looked_in)), None),
+        ini=next(filter(None, (find_file(place, names.INI_NAME) for place in looked_in)), None),
+        cells=next(filter(None, (find_file(place, names.CELLS_NAME) for place in looked_in)), None),
         looked_in=looked_in,
     )
 
@@ -165,7 +119,7 @@ def open_colm(path: Path, voxel_size: VoxelSize | None = None) -> Acquisition:
     header = common_header(files, place.tile_root)
     warnings += _check_resolution(header, settings, place.ini, given=voxel_size is not None)
     grid = _grid(settings, header, tiles)
-    warnings += check_overlaps(grid, INI_NAME)
+    warnings += check_overlaps(grid, names.INI_NAME)
     warnings += _compare_channels(settings.channels, tuple(files), place.ini)
     if outside := links_outside(place.root, [place.tile_root / tile.name for tile in tiles if tile.scanned]):
         warnings.append(f"{len(outside)} tile folders are links to another place: {', '.join(outside[:5])}")
@@ -213,7 +167,7 @@ def _list_tiles(
         for column, scanned in enumerate(cells_of_row):
             location = column + row * len(cells_of_row)
             folder = folders.get(location)
-            name = folder.name if folder else LOCATION_NAME.format(location=location)
+            name = folder.name if folder else names.LOCATION_NAME.format(location=location)
             tiles.append(Tile(name, row, column, (0.0, 0.0, 0.0), scanned))
             if folder and scanned:
                 warnings += _list_planes(listing, folder)
@@ -231,7 +185,7 @@ def _list_planes(listing: Listing, folder: Path) -> list[str]:
     others = []
     for name in file_names(folder):
         if match := _PLANE.fullmatch(name):
-            channel = CHANNEL_NAME.format(channel=int(match[1]))
+            channel = names.CHANNEL_NAME.format(channel=int(match[1]))
             found.setdefault(channel, {}).setdefault(int(match[2]), []).append(name)
         elif name.lower().endswith((".tif", ".tiff")):
             others.append(name)
@@ -256,8 +210,8 @@ def _with_absent_tiles(
 def _check_resolution(header: TiffHeader, settings: ColmSettings, ini: Path, *, given: bool) -> list[str]:
     """Compare the planes' size with the metadata; with a voxel size given, a difference only warns."""
     pairs = [
-        (X_RESOLUTION, settings.x_resolution, header.shape[1]),
-        (Y_RESOLUTION, settings.y_resolution, header.shape[0]),
+        (names.X_RESOLUTION, settings.x_resolution, header.shape[1]),
+        (names.Y_RESOLUTION, settings.y_resolution, header.shape[0]),
     ]
     warnings = []
     for key, said, size in pairs:
@@ -288,4 +242,6 @@ def _grid(settings: ColmSettings, header: TiffHeader, tiles: list[Tile]) -> Tile
 def _compare_channels(promised: int, found: tuple[str, ...], ini: Path) -> list[str]:
     if promised == len(found):
         return []
-    return [f"{ini}: {CHANNELS} = {promised}, but files of {len(found)} channels are there: {', '.join(found)}"]
+    return [
+        f"{ini}: {names.CHANNELS} = {promised}, but files of {len(found)} channels are there: {', '.join(found)}"
+    ]

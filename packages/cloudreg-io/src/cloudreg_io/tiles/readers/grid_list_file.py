@@ -11,9 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.space import VoxelSize
-from cloudreg_io.tiles.acquisition import Vector3
-from cloudreg_io.tiles.colm_metadata import read_text
+from cloudreg_io.space import Vector3, VoxelSize
+from cloudreg_io.tiles.readers.colm_metadata import read_text
 
 _KEYS = (
     "voxel_size",

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.tiles.acquisition import natural_key
-from cloudreg_io.tiles.listing import file_names
+from cloudreg_io.tiles.listing import file_names, natural_key
 
 # Names of the files of each plane number of one tile; more than one name is a duplicate.
 Numbers = dict[int, list[str]]

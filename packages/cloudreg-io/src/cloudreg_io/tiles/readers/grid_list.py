@@ -43,13 +43,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.space import VoxelSize
-from cloudreg_io.tiles.acquisition import Acquisition, Tile, TileGrid, Vector3
-from cloudreg_io.tiles.grid_list_file import GridList, Row, read_grid_list
+from cloudreg_io.space import Vector3, VoxelSize
+from cloudreg_io.tiles.acquisition import Acquisition, Tile, TileGrid
 from cloudreg_io.tiles.layout import check_overlaps, complete_grid, from_zero, rows_and_columns
 from cloudreg_io.tiles.listing import Listing, common_header, find_file
-from cloudreg_io.tiles.plane_pattern import Numbers, PlanePattern
-from cloudreg_io.tiles.signs import Signs
+from cloudreg_io.tiles.readers.grid_list_file import GridList, Row, read_grid_list
+from cloudreg_io.tiles.readers.plane_pattern import Numbers, PlanePattern
+from cloudreg_io.tiles.readers.signs import Signs
 
 NAME = "grid"
 FILE_NAMES = ("tiles.toml", "tiles.csv")

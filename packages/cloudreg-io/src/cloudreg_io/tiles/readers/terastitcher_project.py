@@ -15,9 +15,8 @@ from pathlib import Path, PureWindowsPath
 from xml.parsers import expat
 
 from cloudreg_io.errors import InputError, NotFoundError
-from cloudreg_io.space import VoxelSize
-from cloudreg_io.tiles.acquisition import Vector3
-from cloudreg_io.tiles.grid_list_file import safe_name
+from cloudreg_io.space import Vector3, VoxelSize
+from cloudreg_io.tiles.readers.grid_list_file import safe_name
 
 ROOT_TAG = "TeraStitcher"
 VOLUME_FORMAT = "TiledXY|2Dseries"

@@ -87,6 +87,12 @@ class Blocks:
         cut = fine.reshape(*fine.shape[:-2], cy, fy, cx, fx)
         return np.asarray(cut.mean(axis=(-3, -1), dtype=np.float64))
 
+    def within_coarse(self, fine: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The fine values [n, y, x] of each coarse block, as [n, coarse y, coarse x, values]."""
+        (cy, cx), fy, fx = self.coarse, self.y.factor, self.x.factor
+        cut = fine.reshape(len(fine), cy, fy, cx, fx).transpose(0, 1, 3, 2, 4)
+        return cut.reshape(len(fine), cy, cx, fy * fx)
+
     def coarse_to_fine(self, coarse: Float64) -> Float64:
         """A smooth field on coarse blocks, on fine ones."""
         return np.asarray(self.y.from_coarse() @ coarse @ self.x.from_coarse().T)

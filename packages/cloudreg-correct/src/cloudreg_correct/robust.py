@@ -47,9 +47,44 @@ class Ties:
     weights: Float64
 
 
+@dataclass(slots=True)
+class Differences:
+    """Differences of images between neighbouring blocks along one axis.
+
+    Attributes
+    ----------
+    values : [n, y, x]
+        After minus before.
+    trust : [n, y, x]
+        0 to 1: in both blocks.
+    weights : [n, y, x]
+        Present weight: trust, times how well the value agrees with the field, over the plane's variance.
+    """
+
+    values: Float64
+    trust: Float64
+    weights: Float64
+
+
+@dataclass(frozen=True, slots=True)
+class CommonField:
+    """A field common to images, and the differences that it was fitted to.
+
+    Attributes
+    ----------
+    field : [y, x]
+        Mean 0.
+    y, x : Differences
+    """
+
+    field: Float64
+    y: Differences
+    x: Differences
+
+
 def common_field(
     logs: Float64, weights: Float64, groups: NDArray[np.integer], ties: Ties | None = None
-) -> Float64:
+) -> CommonField:
     """The smooth field common to images, up to a constant.
 
     Parameters
@@ -65,11 +100,11 @@ def common_field(
 
     Returns
     -------
-    [y, x] float64
-        Mean 0.
+    CommonField
     """
-    y = _Differences(np.diff(logs, axis=1), weights[:, 1:] * weights[:, :-1])
-    x = _Differences(np.diff(logs, axis=2), weights[:, :, 1:] * weights[:, :, :-1])
+    trust_y, trust_x = weights[:, 1:] * weights[:, :-1], weights[:, :, 1:] * weights[:, :, :-1]
+    y = Differences(np.diff(logs, axis=1), trust_y, trust_y)
+    x = Differences(np.diff(logs, axis=2), trust_x, trust_x)
     shape = logs.shape[1], logs.shape[2]
     field = np.zeros(shape)
     width = None
@@ -77,7 +112,7 @@ def common_field(
         width = _reweight(y, x, field, width)
         field = _solve(_System.of(y, x, slice(None), shape, ties), _FIRST_STRENGTH)
     strength = _choose_strength(y, x, groups, shape, ties)
-    return _solve(_System.of(y, x, slice(None), shape, ties), strength)
+    return CommonField(_solve(_System.of(y, x, slice(None), shape, ties), strength), y, x)
 
 
 def smooth_mean(values: Float64, weights: Float64, strength: float) -> Float64:
@@ -92,29 +127,25 @@ def smooth_mean(values: Float64, weights: Float64, strength: float) -> Float64:
     return np.asarray(np.linalg.solve(matrix, right).reshape(shape))
 
 
-class _Differences:
-    """Differences between neighbours along one axis: values, trust in both ends, present weight."""
-
-    def __init__(self, values: Float64, trust: Float64) -> None:
-        self.values, self.trust, self.weights = values, trust, trust
-
-    def moment(self, residual: Float64, weights: Float64) -> Float64:
-        return np.asarray((weights * residual**2).sum(axis=(1, 2)))
-
-
-def _reweight(y: _Differences, x: _Differences, field: Float64, width: Float64 | None) -> Float64:
+def _reweight(y: Differences, x: Differences, field: Float64, width: Float64 | None) -> Float64:
     """Cauchy weights of all differences, given the field; returns the squared width of each plane."""
-    ry, rx = y.values - np.diff(field, axis=0), x.values - np.diff(field, axis=1)
-    total = y.trust.sum(axis=(1, 2)) + x.trust.sum(axis=(1, 2)) + 1e-9
+    squares = [(y.values - np.diff(field, axis=0)) ** 2, (x.values - np.diff(field, axis=1)) ** 2]
+    trusts = [y.trust, x.trust]
+    total = sum(trust.sum(axis=(1, 2)) for trust in trusts) + 1e-9
     if width is None:
-        width = (y.moment(ry, y.trust) + x.moment(rx, x.trust)) / total + _SMALLEST_WIDTH**2
+        width = _moment(trusts, squares) / total + _SMALLEST_WIDTH**2
     for _ in range(3):
-        wy, wx = (2 / (1 + r**2 / width[:, None, None]) for r in (ry, rx))
-        width = (y.moment(ry, y.trust * wy) + x.moment(rx, x.trust * wx)) / total + _SMALLEST_WIDTH**2
-    for axis, residual in ((y, ry), (x, rx)):
-        square = width[:, None, None]
-        axis.weights = axis.trust * 2 / (1 + residual**2 / square) / square
+        weights = [t * 2 / (1 + r / width[:, None, None]) for t, r in zip(trusts, squares, strict=True)]
+        width = _moment(weights, squares) / total + _SMALLEST_WIDTH**2
+    y.weights, x.weights = (
+        t * 2 / (1 + r / width[:, None, None]) / width[:, None, None] for t, r in zip(trusts, squares, strict=True)
+    )
     return width
+
+
+def _moment(weights: list[Float64], squares: list[Float64]) -> Float64:
+    """Weighted sum of squares of each plane over both axes."""
+    return np.asarray(sum((w * r).sum(axis=(1, 2)) for w, r in zip(weights, squares, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,8 +159,8 @@ class _System:
     @classmethod
     def of(
         cls,
-        y: _Differences,
-        x: _Differences,
+        y: Differences,
+        x: Differences,
         planes: slice | NDArray[np.bool_],
         shape: tuple[int, int],
         ties: Ties | None,
@@ -173,7 +204,7 @@ def _penalty(shape: tuple[int, int], order: int) -> Float64:
 
 
 def _choose_strength(
-    y: _Differences, x: _Differences, groups: NDArray[np.integer], shape: tuple[int, int], ties: Ties | None
+    y: Differences, x: Differences, groups: NDArray[np.integer], shape: tuple[int, int], ties: Ties | None
 ) -> float:
     """The penalty under which the field of one half best predicts the least smoothed field of the other.
 

@@ -214,8 +214,9 @@ def _write_profiles(path: Path, planes: ShrunkenPlanes, estimate: ShadingEstimat
 def _warn(run: Run, channel: str, summary: dict[str, Any]) -> None:
     if not summary["background_certain"]:
         run.warn(
-            f"channel {channel}: no place without tissue in the sample, so the background was taken from the "
-            f"darkest pixels ({summary['background_mean']:.4g}); --background VALUE gives the camera's offset"
+            f"channel {channel}: no place without tissue in the sample; the background of "
+            f"{summary['background_mean']:.4g} counts follows from dim and bright planes and may be off by tens; "
+            "--background VALUE gives the camera's offset"
         )
     if summary["planes_with_tissue"] < _FEW:
         run.warn(

@@ -23,9 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_correct.background import Background, estimate_background
+from cloudreg_correct.blocks import Blocks
 from cloudreg_correct.detail import common_detail
+from cloudreg_correct.offset import consistent_offset
 from cloudreg_correct.overlap import Overlap, overlap_ties
-from cloudreg_correct.robust import common_field
+from cloudreg_correct.robust import CommonField, common_field
 from cloudreg_correct.shrink import ShrunkenPlanes, shrink_planes
 from cloudreg_io.errors import InputError
 from cloudreg_io.fields import Shading
@@ -135,21 +137,22 @@ def fit_shading(
         )
     blocks = planes.blocks
     dark = _background(planes, background)
-    signal = planes.means - dark.field
-    tissue = _with_tissue(signal, dark)
+    tissue = _with_tissue(planes.means - dark.field, dark)
     if not tissue.any():
         raise InputError(
             f"no signal in {len(planes)} planes: cannot estimate the shading",
             why="all sampled planes are empty or constant",
             fix="check the channel, raise --sample, or give a shading file",
         )
-    logs, weights = _logs(signal[tissue], planes.used[tissue])
-    group = np.arange(len(planes)) if groups is None else np.asarray(groups)
-    share = blocks.to_coarse(weights)
-    coarse = blocks.to_coarse(weights * logs) / (share + 1e-9)
+    group = (np.arange(len(planes)) if groups is None else np.asarray(groups))[tissue]
+    shown = planes.select(tissue)
+    if not dark.certain:
+        dark = _consistent(shown, dark, group)
+    logs, weights = _logs(shown.means - dark.field, shown.used)
     ties = overlap_ties(blocks, logs, weights, tissue, overlaps)
-    smooth = blocks.coarse_to_fine(common_field(coarse, share, group[tissue], ties)).astype(np.float32)
-    field = smooth + common_detail(logs - smooth, weights, group[tissue])
+    common = common_field(*_coarse(blocks, logs, weights), group, ties)
+    smooth = blocks.coarse_to_fine(common.field).astype(np.float32)
+    field = smooth + common_detail(logs - smooth, weights, group)
     flat = np.exp(blocks.fine_to_pixels(field))
     flat /= np.float32(flat.mean(dtype=np.float64))
     return ShadingEstimate(flat, blocks.fine_to_pixels(dark.field), len(planes), int(tissue.sum()), dark.certain)
@@ -181,6 +184,25 @@ def _background(planes: ShrunkenPlanes, choice: BackgroundChoice) -> Background:
     if not np.isfinite(value):
         raise InputError(f"background {choice} is not a number of counts", fix="--background auto|none|VALUE")
     return Background(np.full(planes.blocks.fine, value, np.float32), True, estimate.noise)
+
+
+def _consistent(planes: ShrunkenPlanes, dark: Background, groups: NDArray[np.integer]) -> Background:
+    """The background by the agreement of dim and bright planes."""
+
+    def fit(offset: float) -> tuple[CommonField, NDArray[np.float64]]:
+        logs, weights = _coarse(planes.blocks, *_logs(planes.means - np.float32(offset), planes.used))
+        common = common_field(logs, weights, groups)
+        total = weights.sum(axis=(1, 2)) + 1e-9
+        return common, (weights * (logs - common.field)).sum(axis=(1, 2)) / total
+
+    offset = consistent_offset(fit, float(dark.field.min()))
+    return Background(np.full_like(dark.field, offset), False, dark.noise)
+
+
+def _coarse(blocks: Blocks, logs: Float32, weights: Float32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted means over coarse blocks, and their weights."""
+    share = blocks.to_coarse(weights)
+    return blocks.to_coarse(weights * logs) / (share + 1e-9), share
 
 
 def _with_tissue(signal: Float32, dark: Background) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ from cloudreg_io.files.tiff import write_plane
 from cloudreg_io.space import Bounds, VoxelSize
 from cloudreg_io.synthetic import Truth, inverted, make_from_volume, make_phantom
 from cloudreg_io.volumes import open_volume
+from cloudreg_stitch.placement import Placement
 from support.command import cloudreg
 
 
@@ -17,8 +18,8 @@ def real_brain(shared_data):
 
 
 def phantom_brain():
-    phantom = make_phantom((170, 217, 120), VoxelSize(50.0, 50.0, 50.0), seed=1)
-    scene = phantom.scene(0).evaluate(0, 0, 0, (120, 217, 170))
+    phantom = make_phantom((170, 200, 60), VoxelSize(50.0, 50.0, 50.0), seed=1)
+    scene = phantom.scene(0).evaluate(0, 0, 0, (60, 200, 170))
     return np.clip(100 + 800 * scene, 0, 65535).astype(np.uint16)
 
 
@@ -50,8 +51,12 @@ def test_whole_job_with_two_channels_and_an_unscanned_corner(brain, tmp_path):
     make_from_volume(
         tmp_path / "raw", [brain, inverted(brain)], rows=3, columns=3, unscanned={(0, 0)}, overlap=(25.0, 25.0)
     )
-    cloudreg("run", tmp_path / "raw", tmp_path / "out", "--no-shading", "--search", 6, 6, 4)
+    cloudreg("run", tmp_path / "raw", tmp_path / "out", "--search", 6, 6, 4)
     truth = Truth.load(tmp_path / "raw")
+    placement = Placement.load(tmp_path / "out" / "placement.json")
+    trusted = [tile.name for tile in placement.scanned if not tile.flags]
+    assert len(trusted) >= 6
+    assert max(truth.placement_errors(placement.positions, trusted).values()) < 0.5
     for name in truth.channels:
         volume = open_volume(str(tmp_path / "out" / name))
         assert all(abs(a - b) <= 2 for a, b in zip(volume.spec.size, truth.size, strict=True))

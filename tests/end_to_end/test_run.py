@@ -17,6 +17,9 @@ from cloudreg_stitch.placement import Placement
 from support.command import cloudreg, command
 from support.trees import difference, tree
 
+# all in one test process: the undisturbed run is made once
+pytestmark = pytest.mark.xdist_group("run")
+
 
 def raw_state(folder):
     return {
@@ -131,7 +134,7 @@ def test_killed_in_every_stage_gives_the_same_bytes(plain, acquisition, tmp_path
     whole = [(e["stage"], e["channel"]) for e in journal_events(plain[0]) if e["event"] == "begin"]
     assert {name for name, _ in whole} >= {"survey", "fuse"}
     out = tmp_path / "out"
-    args = ("run", acquisition, out, "--jobs", 2)
+    args = ("run", acquisition, out)
     killed = [stage for stage in whole if kill_in_stage(args, out, stage)]
     assert len(killed) >= 0.8 * len(whole), f"only {killed} of {whole} were hit"
     cloudreg(*args)

@@ -20,7 +20,7 @@ from cloudreg_io.errors import InputError
 
 Float32 = NDArray[np.float32]
 
-_PLATEAU = 1e-4  # of the pixels at exactly the plane's maximum, far above its mean: clipped there
+_PLATEAU = 1e-4  # share of the pixels at exactly the plane's maximum: more of them are clipped there
 _DARK_QUANTILE = 1e-3
 _DARK_STRIDE = 4
 
@@ -89,55 +89,69 @@ def shrink_planes(planes: Iterable[NDArray[Any]], *, saturation: float | None = 
 def _shrink(plane: NDArray[Any], index: int, saturation: float | None) -> ShrunkenPlanes:
     if plane.ndim != 2 or min(plane.shape) < 2:
         raise InputError(f"plane {index} has shape {list(plane.shape)}, not [y, x]")
-    y, x = plane.shape
-    blocks = Blocks.over((y, x))
-    limit = _saturation(plane) if saturation is None else saturation
-    means, used = np.zeros(blocks.fine, np.float32), np.zeros(blocks.fine, np.float32)
-    _block_means(plane, limit, blocks.y.edges(blocks.y.fine), blocks.x.edges(blocks.x.fine), means, used)
-    if not np.isfinite(means).all():
+    if plane.dtype.kind == "f" and not np.isfinite(plane.sum(dtype=np.float64)):
         bad = np.argwhere(~np.isfinite(plane))
         raise InputError(
             f"plane {index} holds {len(bad)} values that are not finite, the first at {bad[0].tolist()} [y, x]"
         )
+    y, x = plane.shape
+    blocks = Blocks.over((y, x))
+    means, used = _means(plane, blocks, saturation)
     sparse = plane[::_DARK_STRIDE, ::_DARK_STRIDE].ravel()
     rank = int(_DARK_QUANTILE * sparse.size)
     dark = np.partition(sparse, rank)[rank]
     return ShrunkenPlanes(blocks, means[None], used[None], np.array([dark], np.float32))
 
 
-def _saturation(plane: NDArray[Any]) -> float:
+def _means(plane: NDArray[Any], blocks: Blocks, saturation: float | None) -> tuple[Float32, Float32]:
+    if saturation is not None or plane.dtype.kind == "f":
+        return _means_below(plane, blocks, np.inf if saturation is None else saturation)
+    # a camera of 12 or 14 bits stored in 16 saturates at its own maximum: leave out the plane's largest value,
+    # which is next to nothing where it is no plateau
     highest = float(plane.max())
-    if np.issubdtype(plane.dtype, np.integer) and highest < np.iinfo(plane.dtype).max:
-        # a camera of 12 or 14 bits stored in 16 saturates at its own maximum
-        at_highest = np.count_nonzero(plane == plane.dtype.type(highest))
-        plateau = at_highest > max(8, _PLATEAU * plane.size) and highest > 4 * float(plane.mean())
-        return highest if plateau else float("inf")
-    return highest if np.issubdtype(plane.dtype, np.integer) else float("inf")
+    means, used = _means_below(plane, blocks, highest)
+    excluded = 1 - float(used.mean(dtype=np.float64))
+    saturated = highest == np.iinfo(plane.dtype).max or highest > 4 * float(means.mean(dtype=np.float64))
+    if excluded > _PLATEAU and not saturated:  # a flat plane, not a bright one
+        return _means_below(plane, blocks, np.inf)
+    return means, used
+
+
+def _means_below(plane: NDArray[Any], blocks: Blocks, limit: float) -> tuple[Float32, Float32]:
+    means, used = np.zeros(blocks.fine, np.float32), np.zeros(blocks.fine, np.float32)
+    edges = blocks.y.edges(blocks.y.fine), blocks.x.edges(blocks.x.fine)
+    _block_means(plane, np.float32(limit), *edges, means, used)
+    return means, used
 
 
 @compiled
 def _block_means(
     plane: NDArray[Any],
-    saturation: float,
+    limit: np.float32,
     edges_y: NDArray[np.int64],
     edges_x: NDArray[np.int64],
     means: Float32,
     used: Float32,
 ) -> None:
+    width = plane.shape[1]
+    totals = np.empty(width, np.float32)
+    counts = np.empty(width, np.float32)
     for row in range(len(edges_y) - 1):
-        for y in range(edges_y[row], edges_y[row + 1]):
-            for column in range(len(edges_x) - 1):
-                total = np.float32(0)
-                count = np.float32(0)
-                for x in range(edges_x[column], edges_x[column + 1]):
-                    value = np.float32(plane[y, x])
-                    below = value < saturation or not np.isfinite(value)
-                    total += value if below else np.float32(0)
-                    count += np.float32(1) if below else np.float32(0)
-                means[row, column] += total
-                used[row, column] += count
+        totals[:] = 0
+        counts[:] = 0
+        for y in range(edges_y[row], edges_y[row + 1]):  # down the columns first: neighbours in memory stay so
+            for x in range(width):
+                value = np.float32(plane[y, x])
+                below = np.float32(value < limit)
+                totals[x] += below * value
+                counts[x] += below
+        height = edges_y[row + 1] - edges_y[row]
         for column in range(len(edges_x) - 1):
-            pixels = (edges_y[row + 1] - edges_y[row]) * (edges_x[column + 1] - edges_x[column])
-            if used[row, column] > 0:
-                means[row, column] /= used[row, column]
-            used[row, column] /= pixels
+            total = np.float32(0)
+            count = np.float32(0)
+            for x in range(edges_x[column], edges_x[column + 1]):
+                total += totals[x]
+                count += counts[x]
+            if count > 0:
+                means[row, column] = total / count
+            used[row, column] = count / (height * (edges_x[column + 1] - edges_x[column]))

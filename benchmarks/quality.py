@@ -2,9 +2,10 @@
 
     python benchmarks/quality.py --tile 1024 --planes 48 --seeds 3
 
-Seams are measured against the scene itself, so that tissue does not count as a step: of the fused volume divided by
-the scene, the means of two bands of 16 voxels on either side of each line (where the second tile begins, the middle
-of the overlap, where the first tile ends) are compared; "jump" is the step less the slope of the bands beyond.
+Seams are measured against the scene itself, so that tissue does not count as a step: of the fused volume
+divided by the scene, the means of two bands of 16 voxels on either side of each line (where the second tile
+begins, the middle of the overlap, where the first tile ends) are compared; "jump" is the step less the slope of
+the bands beyond.
 """
 
 import argparse
@@ -99,7 +100,8 @@ def main():
             for line, values in seams(raw, out, truth, scene, spec.signal_of(0)).items():
                 step, jump = values.T
                 print(
-                    f"   {line} {np.median(step):.2f} / {step.max():.2f}, {np.median(jump):.2f} / {jump.max():.2f}",
+                    f"   {line} {np.median(step):.2f} / {step.max():.2f},",
+                    f"{np.median(jump):.2f} / {jump.max():.2f}",
                     end="",
                 )
             print(flush=True)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import VoxelSize
-from cloudreg_viz.frames import corner_affine, dimensions, layer_transform, position
+from cloudreg_viz.frames import dimensions, layer_transform, position
 
 edges = st.builds(VoxelSize, *[st.floats(0.1, 100)] * 3)
 points = st.lists(st.floats(-1e4, 1e4), min_size=3, max_size=3)
@@ -36,20 +36,25 @@ def test_a_point_lands_where_the_affine_says(affine, voxel, onto, point):
     np.testing.assert_allclose(shown * 1e6, np.array(position(y, onto)) * [*onto], atol=1e-5, rtol=1e-9)
 
 
+def shown_matrix(affine, voxel, onto):
+    return np.array(layer_transform(affine, voxel, onto)["matrix"])
+
+
 def test_identity_between_unlike_voxels_aligns_the_centres_of_voxel_0():
-    moved = corner_affine(np.eye(4), VoxelSize(10, 10, 10), VoxelSize(2, 2, 4))
+    moved = shown_matrix(np.eye(4), VoxelSize(10, 10, 10), VoxelSize(2, 2, 4))
     np.testing.assert_allclose(moved[:3, 3], [1 - 5, 1 - 5, 2 - 5])
-    np.testing.assert_allclose(corner_affine(np.eye(4), VoxelSize(3, 4, 5), VoxelSize(3, 4, 5)), np.eye(4))
+    same = VoxelSize(3, 4, 5)
+    np.testing.assert_allclose(shown_matrix(np.eye(4), same, same), np.eye(4)[:3])
 
 
 def test_a_flip_and_a_scale_take_the_layers_half_voxel_with_them():
     flip = np.diag([-2.0, 1, 1, 1])
-    assert corner_affine(flip, VoxelSize(10, 1, 1), VoxelSize(4, 1, 1))[0].tolist() == [-2, 0, 0, 2 + 10]
+    assert shown_matrix(flip, VoxelSize(10, 1, 1), VoxelSize(4, 1, 1))[0].tolist() == [-2, 0, 0, 2 + 10]
 
 
 def test_the_callers_matrix_is_not_changed():
     affine = np.eye(4)
-    corner_affine(affine, VoxelSize(1, 1, 1), VoxelSize(9, 9, 9))
+    shown_matrix(affine, VoxelSize(1, 1, 1), VoxelSize(9, 9, 9))
     assert np.array_equal(affine, np.eye(4))
 
 
@@ -60,4 +65,4 @@ def test_dimensions_are_metres():
 @pytest.mark.parametrize("wrong", [np.eye(3), np.zeros((4, 4)), np.diag([1, 1, 0, 1.0]), np.full((4, 4), np.nan)])
 def test_what_is_no_affine_is_refused(wrong):
     with pytest.raises(InputError, match="affine"):
-        corner_affine(wrong, VoxelSize(1, 1, 1), VoxelSize(1, 1, 1))
+        shown_matrix(wrong, VoxelSize(1, 1, 1), VoxelSize(1, 1, 1))

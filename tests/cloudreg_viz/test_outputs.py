@@ -43,6 +43,14 @@ def test_a_signal_aside_is_looked_at(tmp_path, write_volume):
     assert look(open_volume(write_volume(tmp_path / "w", image, (2, 3, 5)))).focus is None
 
 
+def test_a_folder_may_be_named_by_its_relative_path(tmp_path, monkeypatch, write_volume, ramp):
+    write_volume(tmp_path / "out" / "CHN00", ramp, (2, 2, 4))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (output,) = find_outputs("../out")
+    assert np.array_equal(output.volume.read(), ramp)
+
+
 def test_volumes_of_a_run_are_found_in_order_and_by_kind(tmp_path, write_volume, ramp):
     for name in ("CHN10", "CHN02", "registration/atlas_on_target"):
         write_volume(tmp_path / name, ramp, (2, 2, 4))

@@ -44,6 +44,15 @@ def test_stage_gives_results_in_unit_order(tmp_path, jobs):
     assert list(results.items()) == [(str(i), 2 * i) for i in range(5)]
 
 
+def test_a_folder_beside_this_one_may_be_named_by_its_relative_path(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with open_run("../out", command="t") as run:
+        # absolute and without "..": workers may stand elsewhere, and volumes refuse such names
+        assert run.out == tmp_path / "out"
+        assert run.scratch.is_dir()
+
+
 def test_second_run_performs_nothing(tmp_path):
     for _ in range(2):
         with open_run(tmp_path / "out", command="t") as run:

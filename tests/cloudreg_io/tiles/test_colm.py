@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
+from cloudreg_io.files.natural_order import natural_key
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles import FileTileSource, open_acquisition
-from cloudreg_io.tiles.listing import natural_key
 from cloudreg_io.tiles.readers.colm_metadata import Ini, read_cells, read_settings
 from cloudreg_io.tiles.readers.colm_names import Key
 from support.colm_folders import SECTIONS, Colm, value_of, write_image

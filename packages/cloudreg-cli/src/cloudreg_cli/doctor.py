@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cloudreg_io.run.memory import machine_memory
 from cloudreg_io.run.provenance import versions
 
 
@@ -46,8 +47,8 @@ def examine(folder: Path) -> Iterator[Finding]:
 
 
 def _memory() -> Finding:
-    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    return Finding("memory", free >= 4, f"{free:.1f} GB", essential=False)
+    installed = machine_memory() / 1e9
+    return Finding("memory", installed >= 4, f"{installed:.1f} GB", essential=False)
 
 
 def _disk(folder: Path) -> Finding:

@@ -25,7 +25,6 @@ from cloudreg_io.errors import CloudRegError, InputError
 if TYPE_CHECKING:
     from cloudreg_io.run.progress import Progress
 
-_PACKAGES = ("io", "correct", "stitch", "register", "viz", "cli")
 # the ranks of an MPI job, as MPICH, Open MPI and Slurm announce them
 _RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 _CHATTY = ("numba", "botocore", "boto3", "urllib3", "matplotlib", "asyncio")
@@ -35,13 +34,11 @@ def print_versions(wanted: bool) -> None:
     """Print the versions of all of CloudReg's packages that are installed, and end."""
     if not wanted:
         return
-    from importlib.metadata import PackageNotFoundError, version
+    from cloudreg_io.run.provenance import versions
 
-    for name in _PACKAGES:
-        try:
-            typer.echo(f"cloudreg-{name} {version(f'cloudreg-{name}')}")
-        except PackageNotFoundError:
-            continue
+    for name, version in versions().items():
+        if name.startswith("cloudreg-"):
+            typer.echo(f"{name} {version}")
     raise typer.Exit
 
 
@@ -188,7 +185,9 @@ def memory_bytes(text: str) -> int:
         It is not a size.
     """
     if not text:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        from cloudreg_io.run.memory import machine_memory
+
+        return machine_memory() // 2
     match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)\s*(?:([kmgt]?)(i?)b?)", text.strip().lower())
     try:
         number = float(match[1]) if match else 0.0

@@ -60,7 +60,7 @@ def overview_mip(volume: Volume) -> int:
 def look(volume: Volume) -> Look:
     """Contrast and focus of an image volume."""
     mip = overview_mip(volume)
-    box = _middle(volume.spec.scales[mip].bounds)
+    box = _middle(volume.bounds(mip))
     values = volume.read(box, mip)
     finite = values[np.isfinite(values)]
     contrast = contrast_range(values)
@@ -70,14 +70,7 @@ def look(volume: Volume) -> Look:
     centre = None if _shows_something(values, contrast[0]) else _signal_centre(values, contrast)
     if centre is None:
         return Look(contrast, window)
-    # sample i of a level downsampled by f lies at ((i + 0.5) f − 0.5) voxels
-    x, y, z = (
-        ((low + index + 0.5) * factor - 0.5) * edge
-        for low, index, factor, edge in zip(
-            box.lower, centre, volume.spec.mips[mip], volume.spec.voxel_size, strict=True
-        )
-    )
-    return Look(contrast, window, (x, y, z))
+    return Look(contrast, window, volume.grid(mip, box).point_at(centre))
 
 
 def _middle(box: Bounds) -> Bounds:

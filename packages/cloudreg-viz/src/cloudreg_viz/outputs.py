@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import re
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from urllib.parse import quote
 from numpy.typing import ArrayLike
 
 from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
+from cloudreg_io.files.natural_order import natural_key
 from cloudreg_io.volumes import Volume, open_volume
 from cloudreg_viz.contrast import Look, look
 from cloudreg_viz.layers import Layer
@@ -36,6 +37,14 @@ class Output:
     volume: Volume
 
 
+def local_folder(out: str | Path) -> Path | None:
+    """The folder of this machine that `out` names, absolute; None for an address in a store (s3://…)."""
+    text = str(out)
+    if "://" in text and not text.startswith("file://"):
+        return None
+    return Path(os.path.abspath(text.removeprefix("file://")))  # noqa: PTH100 -- folds '..', keeps links
+
+
 def find_outputs(out: str | Path) -> list[Output]:
     """The precomputed volumes of a run's folder, or the one precomputed volume that `out` itself is.
 
@@ -51,10 +60,10 @@ def find_outputs(out: str | Path) -> list[Output]:
     InputError
         When an `info` file is damaged.
     """
-    if "://" in str(out) and not str(out).startswith("file://"):
-        address = str(out).rstrip("/")
-        return [Output(address.rsplit("/", 1)[-1], "", open_volume(address))]
-    root = Path(str(out).removeprefix("file://"))
+    root = local_folder(out)
+    if root is None:
+        volume = open_volume(str(out))
+        return [Output(volume.location.name or volume.location.bucket, "", volume)]
     if not root.is_dir():
         raise NotFoundError(f"no folder {root}", fix="give the OUT folder of a run, or one precomputed folder")
     found = [folder for folder in _folders(root) if _is_volume(folder / "info")]
@@ -66,7 +75,7 @@ def find_outputs(out: str | Path) -> list[Output]:
         )
     return [
         Output(
-            folder.name or folder.resolve().name,
+            folder.name,
             "" if folder == root else folder.relative_to(root).as_posix(),
             open_volume(str(folder)),
         )
@@ -94,8 +103,8 @@ def state_of(outputs: Sequence[Output], data: str, affines: Mapping[str, ArrayLi
         Layer(
             output.name,
             "/".join([data.rstrip("/"), *quote(output.path).split("/")]).rstrip("/"),
-            output.volume.spec.voxel_size,
-            output.volume.spec.scales[0].bounds,
+            output.volume.voxel_size(),
+            output.volume.bounds(),
             output.volume.spec.layer,
             contrast=seen.contrast if seen else None,
             window=seen.window if seen else None,
@@ -120,7 +129,7 @@ def _look(output: Output) -> Look | None:
 def _folders(root: Path) -> Iterator[Path]:
     """Folders with an `info`, in natural order; hidden ones and links that leave `root` are left out."""
     for place in _PLACES:
-        for info in sorted(root.glob(place), key=_natural):
+        for info in sorted(root.glob(place), key=lambda info: natural_key(str(info))):
             folder = info.parent
             if folder != root and folder.name.startswith("."):
                 continue
@@ -137,9 +146,3 @@ def _is_volume(info: Path) -> bool:
     except (ValueError, OSError) as error:
         raise InputError(f"{info} cannot be read: {error}", why="the file is damaged or half copied") from error
     return isinstance(content, dict) and "scales" in content
-
-
-def _natural(path: Path) -> list[tuple[bool, int, str]]:
-    """Sort key that puts CHN2 before CHN10."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]

@@ -13,7 +13,7 @@ from cloudreg_io.errors import InputError, ToolError
 from cloudreg_io.fields import Shading
 from cloudreg_io.files.atomic import write_bytes
 from cloudreg_viz.contrast import look
-from cloudreg_viz.outputs import Output, find_outputs
+from cloudreg_viz.outputs import Output, find_outputs, local_folder
 from cloudreg_viz.placement_file import read_placement
 from cloudreg_viz.planes import Plane, bar_length, length_text, three_planes
 
@@ -47,10 +47,11 @@ def draw(out: str | Path, file: str | Path, *, width: int = 1200) -> None:
     if file.suffix.lower() != ".png":
         raise InputError(f"{file} is not a .png file", fix="the picture is a PNG: give FILE.png")
     outputs = find_outputs(out)
-    root = Path(str(out).removeprefix("file://"))
-    placement = root / "placement.json"
-    shadings = sorted((root / "shading").glob("*.tif"))
-    figure, rows = _figure([_heights(output) for output in outputs], placement.exists() or bool(shadings))
+    # volumes in a store are drawn without the files that lie beside them
+    root = local_folder(out)
+    placement = next(root.glob("placement.json"), None) if root else None
+    shadings = sorted(root.glob("shading/*.tif")) if root else []
+    figure, rows = _figure([_height(output) for output in outputs], quality=bool(placement or shadings))
     for row, output in zip(rows, outputs, strict=False):
         _draw_volume(row, output)
     if len(rows) > len(outputs):
@@ -60,7 +61,7 @@ def draw(out: str | Path, file: str | Path, *, width: int = 1200) -> None:
     write_bytes(file, buffer.getvalue())
 
 
-def _figure(heights: list[float], quality: bool) -> tuple[Any, list[Any]]:
+def _figure(heights: list[float], *, quality: bool) -> tuple[Any, list[Any]]:
     """A figure with a row for each volume, and one more for the placement and the shading."""
     try:
         from matplotlib.figure import Figure
@@ -76,7 +77,7 @@ def _figure(heights: list[float], quality: bool) -> tuple[Any, list[Any]]:
     return figure, list(rows[:, 0])
 
 
-def _heights(output: Output) -> float:
+def _height(output: Output) -> float:
     """Height of a volume's row over its width: xy and zy beside xz, all at one scale, and the title."""
     x, y, z = (n * edge for n, edge in zip(output.volume.size(), output.volume.voxel_size(), strict=True))
     return float(np.clip(max(y, z) / (2 * x + z), 0.12, 0.8)) + 0.04
@@ -121,14 +122,14 @@ def _scale_bar(axis: Any, plane: Plane) -> None:
     axis.text(x + length / 2, y - 0.02 * height, length_text(length), color="white", ha="center", fontsize=8)
 
 
-def _draw_quality(row: Any, placement: Path, shadings: list[Path], outputs: list[Output]) -> None:
+def _draw_quality(row: Any, placement: Path | None, shadings: list[Path], outputs: list[Output]) -> None:
     """The placement and the shading of each channel, side by side."""
-    count = placement.exists() + len(shadings)
+    count = (placement is not None) + len(shadings)
     axes = list(row.subplots(1, count, squeeze=False)[0])
     for axis in axes:
         axis.tick_params(colors=_FOREGROUND, labelsize=7)
         axis.set_facecolor(_BACKGROUND)
-    if placement.exists():
+    if placement is not None:
         _draw_placement(axes.pop(0), placement, outputs[0])
     for axis, path in zip(axes, shadings, strict=True):
         image = axis.imshow(Shading.load(path).flat, cmap="viridis")

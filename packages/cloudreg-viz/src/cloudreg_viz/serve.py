@@ -17,7 +17,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from cloudreg_io.errors import InputError, ToolError
-from cloudreg_viz.outputs import NO_AFFINES, find_outputs, state_of
+from cloudreg_viz.outputs import NO_AFFINES, find_outputs, local_folder, state_of
 from cloudreg_viz.state import State
 
 LOOPBACK = "127.0.0.1"
@@ -66,13 +66,13 @@ def serving(out: str | Path, *, port: int = 0, affines: Mapping[str, ArrayLike] 
     ToolError
         When the port is taken, or `neuroglancer` is not installed.
     """
-    if "://" in str(out) and not str(out).startswith("file://"):
+    root = local_folder(out)
+    if root is None:
         raise InputError(
             f"{out} is not a folder of this machine",
             fix=f"for data in a store: cloudreg viz link {out} --viewer ADDRESS-OF-A-NEUROGLANCER",
         )
-    outputs = find_outputs(out)
-    root = Path(str(out).removeprefix("file://"))
+    outputs = find_outputs(root)
     neuroglancer = _neuroglancer()
     _start(neuroglancer, port)
     try:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
 import shutil
 import time
@@ -233,7 +234,7 @@ def open_run(
     ToolError
         Another command is at work in the folder.
     """
-    out = Path(out)
+    out = Path(os.path.abspath(out))  # noqa: PTH100 -- folds '..', and links stay as the user wrote them
     hidden = out / HIDDEN
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, not a folder", fix="choose another OUT")

@@ -163,6 +163,10 @@ class Grid:
         """Fractional sample indices x, y, z of points given in µm, shape [..., 3]."""
         return (np.asarray(points, dtype=np.float64) - self.origin) / self.spacing
 
+    def point_at(self, index: Sequence[float]) -> Vector3:
+        """Position in µm of a fractional sample index x, y, z."""
+        return vector3([o + i * s for o, i, s in zip(self.origin, index, self.spacing, strict=True)])
+
     def to_json(self) -> dict[str, list[float] | list[int]]:
         """The grid as JSON: {"size", "spacing_um", "origin_um"}, each x, y, z."""
         return {"size": list(self.size), "spacing_um": list(self.spacing), "origin_um": list(self.origin)}

@@ -7,7 +7,6 @@ of `common_header`.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,12 +78,6 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
 def file_names(folder: Path) -> list[str]:
     """Names of the files in a folder, hidden ones left out, ordered bytewise."""
     return [entry.name for entry in entries(folder) if not is_folder(entry)]
-
-
-def natural_key(text: str) -> tuple[list[tuple[int, int | str]], str]:
-    """Sort key under which `img_2` comes before `img_10`, and no two names are equal."""
-    parts = [part for part in re.split(r"([0-9]+)", text) if part]
-    return [(0, int(part)) if part[0] in "0123456789" else (1, part) for part in parts], text
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloudreg_io.console import memory_bytes
 from cloudreg_io.errors import InputError, ToolError
 from cloudreg_io.files.image import suffix_of, write_image
 from cloudreg_io.files.location import Location
+from cloudreg_io.run.memory import machine_memory
 from cloudreg_io.space import Bounds, Grid, Vector3i, VoxelSize, resample, vector3i
 from cloudreg_io.volumes.volume import Volume, open_volume
 
@@ -100,8 +100,8 @@ def download(
     wanted = _wanted(volume, bounds)
     edges = _edges(voxel_size) if isotropic else None
     box = _box_of_mip(volume, mip, wanted, edges)
-    grid = _grid_of(volume, mip, box)
-    onto = grid if edges is None else _grid_of(volume, 0, wanted).with_spacing(edges)
+    grid = volume.grid(mip, box)
+    onto = grid if edges is None else volume.grid(0, wanted).with_spacing(edges)
     labels = volume.spec.layer == "segmentation"
     _require_memory(volume, grid, onto, memory)
     array = volume.read(box, mip)
@@ -113,9 +113,7 @@ def download(
 
 
 def _edges(voxel_size: float | Sequence[float] | VoxelSize) -> VoxelSize:
-    if isinstance(voxel_size, int | float):
-        voxel_size = (voxel_size, voxel_size, voxel_size)
-    return VoxelSize.of(voxel_size)
+    return VoxelSize.of((voxel_size,) * 3 if isinstance(voxel_size, int | float) else voxel_size)
 
 
 def _wanted(volume: Volume, bounds: Bounds | None) -> Bounds:
@@ -141,14 +139,10 @@ def _box_of_mip(volume: Volume, mip: int, wanted: Bounds, edges: VoxelSize | Non
     return Bounds(vector3i(lower), vector3i(upper)).intersection(volume.bounds(mip))
 
 
-def _grid_of(volume: Volume, mip: int, box: Bounds) -> Grid:
-    return volume.grid(mip).crop(box.translate([-low for low in volume.bounds(mip).lower]))
-
-
 def _require_memory(volume: Volume, grid: Grid, onto: Grid, memory: int | None) -> None:
     voxels = math.prod(grid.size) + (math.prod(onto.size) if onto != grid else 0)
     needed = _FACTOR * voxels * volume.dtype.itemsize
-    limit = memory or memory_bytes("")
+    limit = memory or machine_memory() // 2
     if needed > limit:
         raise ToolError(
             f"{volume.url} at {grid.voxel_size} is {' × '.join(map(str, grid.size))} voxels, which take about "

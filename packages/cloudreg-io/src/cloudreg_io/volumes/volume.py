@@ -21,7 +21,7 @@ from cloudreg_io.files import store
 from cloudreg_io.files.atomic import canonical_json
 from cloudreg_io.files.location import Location
 from cloudreg_io.run.counters import count
-from cloudreg_io.space import Bounds, Grid, Vector3i, VoxelSize
+from cloudreg_io.space import Bounds, Grid, Vector3i, VoxelSize, vector3
 from cloudreg_io.volumes.info import differences, parse_info, to_info
 from cloudreg_io.volumes.spec import Scale, VolumeSpec
 
@@ -127,12 +127,12 @@ class Volume:
         """Voxel size of a level in µm."""
         return self.scale(mip).voxel_size
 
-    def grid(self, mip: int = 0) -> Grid:
-        """Where the samples of a level lie: physical 0 is the centre of the mip-0 voxel of index 0."""
-        scale, finest = self.scale(mip), self.voxel_size(0)
-        spacing = tuple(scale.voxel_size)
-        x, y, z = ((o + 0.5) * s - 0.5 * v for o, s, v in zip(scale.offset, spacing, finest, strict=True))
-        return Grid(scale.size, (spacing[0], spacing[1], spacing[2]), (x, y, z))
+    def grid(self, mip: int = 0, bounds: Bounds | None = None) -> Grid:
+        """Where the samples of a level, or of a box of its voxels, lie; 0 is the centre of mip-0 voxel 0."""
+        box, spacing = self.bounds(mip) if bounds is None else bounds, self.voxel_size(mip)
+        finest = self.voxel_size(0)
+        origin = [(low + 0.5) * s - 0.5 * v for low, s, v in zip(box.lower, spacing, finest, strict=True)]
+        return Grid(box.size, vector3(spacing), vector3(origin))
 
     def mip_at(self, um: float | Sequence[float] | VoxelSize) -> tuple[int, VoxelSize]:
         """The coarsest mip whose voxels are no larger than `um` on any axis, and its voxel size.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.tiles.listing import file_names, natural_key
+from cloudreg_io.files.natural_order import natural_key
+from cloudreg_io.tiles.listing import file_names
 
 # Names of the files of each plane number of one tile; more than one name is a duplicate.
 Numbers = dict[int, list[str]]

@@ -13,10 +13,11 @@ from math import gcd
 from pathlib import Path
 
 from cloudreg_io.errors import InputError
+from cloudreg_io.files.natural_order import natural_key
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles.acquisition import Acquisition, Tile, TileGrid
 from cloudreg_io.tiles.layout import check_overlaps, complete_grid, from_zero
-from cloudreg_io.tiles.listing import Listing, common_header, file_names, find_file, natural_key
+from cloudreg_io.tiles.listing import Listing, common_header, file_names, find_file
 from cloudreg_io.tiles.readers.signs import Signs
 from cloudreg_io.tiles.readers.terastitcher_project import ROOT_TAG, Project, Stack, read_project
 

@@ -29,9 +29,7 @@ LINES = ("begin", "middle", "end")
 
 
 def make(folder, arguments, seed):
-    family = (
-        FAMILIES[seed % len(FAMILIES)] if not isinstance(FAMILIES, dict) else list(FAMILIES)[seed % len(FAMILIES)]
-    )
+    family = sorted(FAMILIES)[seed % len(FAMILIES)]
     spec = AcquisitionSpec(
         rows=arguments.grid,
         columns=arguments.grid,
@@ -79,9 +77,8 @@ def main():
     parser.add_argument("--first-seed", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    print(
-        "seed  family    placement mean / max   shading RMSE   before blending   step and jump, permille, median / max"
-    )
+    print("seed  family    placement mean / max   shading RMSE   A - B before blending   and at each line,")
+    print("                                     in permille: median / max of the step, median / max of the jump")
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         with tempfile.TemporaryDirectory() as folder:
             raw, out = Path(folder) / "raw", Path(folder) / "out"

@@ -92,9 +92,9 @@ def test_quadratic_peak():
     assert not quadratic_peak(np.ones((3, 3, 3))).any()
 
 
-def measurement(score, null, blocks=12, agreeing=12, lowest=-3.0):
+def measurement(score, null, blocks=12, agreeing=12, lowest=-3.0, ncc=0.3):
     vector = (0.0, 0.0, 0.0)
-    return Measurement(True, vector, vector, score, null, 5000, lowest, 0.5, blocks, agreeing)
+    return Measurement(True, vector, vector, score, null, 5000, lowest, ncc, blocks, agreeing)
 
 
 def test_the_level_follows_the_null_where_there_are_enough_pairs():
@@ -113,6 +113,10 @@ def test_what_is_believed_and_what_is_not():
     assert confidence(measurement(5, 4), 6.0) == 0
     assert confidence(measurement(30, 28), 6.0) == 0
     assert confidence(measurement(30, 4, agreeing=2), 6.0) == 0
+    # small tiles of coarse structure: low peaks, but every block agrees and correlates well
+    assert confidence(measurement(5, 3, ncc=0.9), 6.0) > 0.5
+    assert confidence(measurement(5, 4.5, ncc=0.9), 6.0) == 0
+    assert confidence(measurement(5, 3, ncc=0.9, agreeing=9), 6.0) == 0
     # above the bound of normal noise, below the level of this set: only if nearly all blocks agree
     assert confidence(measurement(8, 4), 12.0) > 0
     assert confidence(measurement(8, 4, agreeing=6), 12.0) == 0

@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 
 from cloudreg_io.run import Shared
 from cloudreg_io.space import Vector3i
+from cloudreg_stitch.blocks import FullStrip, SlabPair
 from cloudreg_stitch.correlation import CorrelationMap, Range, correlate
 from cloudreg_stitch.highpass import highpass
 from cloudreg_stitch.peak import quadratic_peak
 from cloudreg_stitch.placement import Vector3
-from cloudreg_stitch.refine import FullStrip, Refined, SlabPair
+from cloudreg_stitch.refine import Refined, refine
 from cloudreg_stitch.strips import PairPlan, Strip, SurveyPlan, side_of_a, side_of_b
 from cloudreg_stitch.survey import Survey, strips_folder
 
 _TEXTURE = 24  # voxels: what varies over more than twice this is taken for shading
 _MANY_PLANES = 16
 _PEAKS = 3
-_HOPELESS = 4.0  # standard deviations: no level of acceptance is lower
+LEAST_SCORE = 4.0  # standard deviations: a lower peak is never believed
 _RIVAL = 0.7  # a second peak as high as this part of the first is looked at too
 
 
@@ -158,7 +159,7 @@ def _refine(files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, nothing:
     sigma = float(np.sqrt(np.mean(np.square(tried, dtype=np.float64)))) if tried.size else 0.0
     if sigma == 0:
         return nothing
-    hopeless = bool(score.max() <= max(_HOPELESS * sigma, null.max()))
+    hopeless = bool(score.max() <= max(LEAST_SCORE * sigma, null.max()))
     looked_at = [(_at_peak(files, found, frame, peak, hopeless), peak) for peak in _peaks(score)]
     best, peak = max(looked_at, key=lambda item: item[0].ncc)
     return Measurement(
@@ -185,7 +186,7 @@ def _at_peak(
     coarse = frame.displacement(np.array(peak) + found.first + offset)
     # a peak between two bins can be off by most of a bin when the texture is coarse
     radius = tuple(e // 2 + 1 if e > 1 else 1 for e in frame.edge)
-    refined = None if hopeless else files.pair.refine(coarse, radius)  # type: ignore[arg-type]
+    refined = None if hopeless else refine(files.pair, coarse, radius)  # type: ignore[arg-type]
     if refined is not None:
         return refined
     z, y, x = (e / 2 for e in frame.edge)

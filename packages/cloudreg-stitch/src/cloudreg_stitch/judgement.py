@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -48,6 +48,12 @@ class Findings:
     pinned : set of int
     duplicates : mapping
         Of `find_duplicates`.
+    used : frozenset of int
+        Pairs on which positions rest.
+    weights : mapping of pair to float
+        How far the solution believes each link.
+    pairs_of : tuple of tuple of int
+        Pairs of each tile.
     """
 
     survey: Survey
@@ -59,18 +65,23 @@ class Findings:
     pinned: frozenset[int]
     duplicates: Mapping[int, Mapping[int, str]]
 
-    @property
-    def used(self) -> set[int]:
-        """Pairs on which positions rest."""
-        return {pair for pair, used in zip(self.links, self.solution.used, strict=True) if used}
+    used: frozenset[int] = field(init=False)
+    weights: Mapping[int, float] = field(init=False)
+    pairs_of: tuple[tuple[int, ...], ...] = field(init=False)
 
-    def pairs_of(self, tile: int) -> list[int]:
-        """Pairs of a tile."""
-        return [i for i, pair in enumerate(self.survey.plan.pairs) if tile in (pair.a, pair.b)]
+    def __post_init__(self) -> None:
+        used = frozenset(pair for pair, used in zip(self.links, self.solution.used, strict=True) if used)
+        pairs_of: list[list[int]] = [[] for _ in self.survey.plan.grid.tiles]
+        for i, pair in enumerate(self.survey.plan.pairs):
+            pairs_of[pair.a].append(i)
+            pairs_of[pair.b].append(i)
+        object.__setattr__(self, "used", used)
+        object.__setattr__(self, "weights", dict(zip(self.links, self.solution.weights.tolist(), strict=True)))
+        object.__setattr__(self, "pairs_of", tuple(map(tuple, pairs_of)))
 
     def trusted(self, tile: int) -> bool:
         """Whether a tile is placed by more than the stage."""
-        return tile in self.pinned or bool(self.used.intersection(self.pairs_of(tile)))
+        return tile in self.pinned or bool(self.used.intersection(self.pairs_of[tile]))
 
 
 def judge(findings: Findings) -> list[Verdict]:
@@ -86,7 +97,7 @@ def judge(findings: Findings) -> list[Verdict]:
 
 
 def _judge_one(findings: Findings, tile: int, connected: bool) -> Verdict:
-    pairs = findings.pairs_of(tile)
+    pairs = findings.pairs_of[tile]
     used = findings.used.intersection(pairs)
     confidence = _confidence(findings, tile, used)
     if tile in findings.pinned:
@@ -104,7 +115,7 @@ def _judge_one(findings: Findings, tile: int, connected: bool) -> Verdict:
 
 
 def _about_placed(
-    findings: Findings, pairs: Sequence[int], used: set[int], confidence: float, connected: bool
+    findings: Findings, pairs: Sequence[int], used: frozenset[int], confidence: float, connected: bool
 ) -> list[_Remark]:
     remarks = []
     if reason := _doubt(findings, pairs, used, confidence, connected):
@@ -132,11 +143,10 @@ def _about_content(findings: Findings, tile: int, placed: bool) -> list[_Remark]
     return remarks
 
 
-def _confidence(findings: Findings, tile: int, used: set[int]) -> float:
+def _confidence(findings: Findings, tile: int, used: frozenset[int]) -> float:
     if tile in findings.pinned:
         return 1.0
-    weights = dict(zip(findings.links, findings.solution.weights, strict=True))
-    doubt = float(np.prod([1 - findings.confidences[i] * weights[i] for i in sorted(used)]))
+    doubt = float(np.prod([1 - findings.confidences[i] * findings.weights[i] for i in sorted(used)]))
     return round(1 - doubt, 3) if used else 0.0
 
 
@@ -162,7 +172,9 @@ def _why_not_placed(findings: Findings, tile: int, pairs: Sequence[int]) -> str:
     return "; ".join(reasons) if reasons else "it has no scanned neighbour"
 
 
-def _doubt(findings: Findings, pairs: Sequence[int], used: set[int], confidence: float, connected: bool) -> str:
+def _doubt(
+    findings: Findings, pairs: Sequence[int], used: frozenset[int], confidence: float, connected: bool
+) -> str:
     believed = [i for i in pairs if findings.confidences[i] > 0]
     if not connected:
         return "no displacement connects it and its neighbours to the largest part of the grid"

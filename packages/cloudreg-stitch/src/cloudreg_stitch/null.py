@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from cloudreg_stitch.displacement import Measurement
+from cloudreg_stitch.displacement import LEAST_SCORE, Measurement
 
 _CHANCE = 1e-4  # of believing a null peak
 _ENOUGH = 8
@@ -24,6 +24,7 @@ _BY_CHANCE = 0.2  # chance that one block agrees although nothing matches
 _AGREEMENT = 1e-6
 _LEAST_AGREEING = 0.4  # of the blocks
 _MOST_AGREEING = 0.75
+_GOOD_NCC = 0.5
 _EULER = 0.5772156649
 
 
@@ -60,18 +61,22 @@ def agreement_by_chance(measurement: Measurement) -> float:
 def confidence(measurement: Measurement, level: float) -> float:
     """How far a pair can be believed, 0 to 1; 0 for a pair that is not to be used.
 
-    A pair is believed when its peak stands above the null, and its blocks do not contradict one another. A
-    peak above the bound of normal noise alone needs blocks that agree better than chance allows.
+    A pair is believed when its peak stands above the null and its blocks do not contradict one another. Below
+    the level, nearly all of many blocks must agree, and either the peak is above what normal noise allows, or
+    the blocks correlate well: small tiles of coarse structure give low peaks.
     """
     m = measurement
-    if not m.found or m.score <= max(_ABOVE_OWN_NULL * m.null, normal_level([m])):
+    if not m.found or m.score <= max(_ABOVE_OWN_NULL * m.null, LEAST_SCORE):
         return 0.0
     agreeing = m.agreeing / m.blocks if m.blocks else _LEAST_AGREEING
-    needed = _LEAST_AGREEING if m.score > level else _MOST_AGREEING
-    if agreeing < needed or (m.score <= level and agreement_by_chance(m) > _AGREEMENT):
-        return 0.0
-    height = 1 - (max(m.null, normal_level([m])) / m.score) ** 2
-    return math.sqrt(agreeing * height)
+    normal = normal_level([m])
+    if m.score > max(level, normal):
+        believed = agreeing >= _LEAST_AGREEING
+    else:
+        unlikely = agreeing >= _MOST_AGREEING and agreement_by_chance(m) <= _AGREEMENT
+        believed = unlikely and (m.score > normal or m.ncc > _GOOD_NCC)
+    height = 1 - (max(m.null, LEAST_SCORE) / m.score) ** 2
+    return math.sqrt(agreeing * height) if believed else 0.0
 
 
 def evidence_against(measurement: Measurement, level: float) -> str:

@@ -21,7 +21,7 @@ class AlignOptions:
     ----------
     search : (x, y, z) int, optional
         How far, in voxels, the displacement of two neighbours may differ from what the stage says. Without
-        it, 30 voxels per 1024 pixels of tile width or height, and 10 in z.
+        it, 30 voxels per 1024 of the tile, at least 24 and at most a quarter of the tile; 10 in z.
     placement : Path, optional
         A placement file whose tiles flagged `pinned` stay where they are.
     identity : mapping
@@ -43,8 +43,7 @@ class AlignOptions:
         if self.search is not None:
             return self.search
         width, height, planes = grid.tile_size
-        # the floor covers a stage that is off by ±10 voxels, which is ±20 between two tiles
-        return (max(24, 30 * width // 1024), max(24, 30 * height // 1024), min(10, planes - 1))
+        return (_reach(width), _reach(height), min(10, planes - 1))
 
     def to_json(self) -> dict[str, Any]:
         """Everything here that determines the result."""
@@ -53,3 +52,8 @@ class AlignOptions:
             "placement": digest(self.placement) if self.placement and self.placement.is_file() else None,
             **self.identity,
         }
+
+
+def _reach(extent: int) -> int:
+    # at least 24 covers a stage that is off by ±10 voxels, which is ±20 between two tiles
+    return min(max(24, 30 * extent // 1024), extent // 4)

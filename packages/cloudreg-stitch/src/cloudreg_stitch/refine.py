@@ -11,68 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudreg_stitch.block_kernels import block_sums, moved, sampled_variance
-from cloudreg_stitch.highpass import highpass
+from cloudreg_stitch.block_kernels import block_sums, moved
+from cloudreg_stitch.blocks import Block, Prepared, SlabPair, Triple
 from cloudreg_stitch.peak import TAPS, fraction_taps, quadratic_peak
-from cloudreg_stitch.strips import Strip
 
-Triple = tuple[int, int, int]  # here always z, y, x
-
-_EDGE = (20, 64, 64)  # of a block, about
-_LEAST = (1, 8, 6)  # a block smaller than this is none
 _BLOCKS = 24  # for noisy tiles; …
 _BLOCKS_IF_CLEAR = 12  # … where the blocks of the search correlate by more than _CLEAR, half of them do
 _CLEAR = 0.5
 _SEARCH_BLOCKS = 4
 _FINE = 1  # radius of the fine search, in voxels
 _RECENTRINGS = 4
-_TEXTURE = 6  # voxels
 _SMALL_STEP = 0.03  # voxels
 _NEARLY = 0.8
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FullStrip:
-    """A strip of one tile at full resolution, in slabs of planes.
-
-    Attributes
-    ----------
-    voxels : array [slab plane, y, x]
-        The planes of all slabs, one slab after the other.
-    strip : Strip
-        Where it lies in the tile.
-    """
-
-    voxels: NDArray[Any]
-    strip: Strip
-
-    def box(self, first_plane: int, low: Triple, high: Triple) -> NDArray[Any]:
-        """The voxels of a box given in coordinates of the tile, z counted from the slab's first plane."""
-        (y0, _), (x0, _) = self.strip.y, self.strip.x
-        return self.voxels[
-            first_plane + low[0] : first_plane + high[0], low[1] - y0 : high[1] - y0, low[2] - x0 : high[2] - x0
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A box of tile a inside one slab, in coordinates of the tile; z counts from the slab's first plane."""
-
-    slab: int
-    low: Triple
-    high: Triple
-
-    @property
-    def centre(self) -> tuple[float, float, float]:
-        """Centre z, y, x."""
-        z, y, x = ((low + high - 1) / 2 for low, high in zip(self.low, self.high, strict=True))
-        return (z, y, x)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,146 +52,72 @@ class Refined:
     drift: float
 
 
-class SlabPair:
-    """The full-resolution strips of two neighbours.
+def refine(pair: SlabPair, start: Sequence[float], radius: Triple) -> Refined | None:
+    """Find the displacement within `radius` (z, y, x) voxels of `start` (x, y, z); None without texture."""
+    shift = _whole(start)
+    for _ in range(_RECENTRINGS):
+        blocks = pair.choose(shift, radius, _SEARCH_BLOCKS)
+        if not blocks:
+            return None
+        ncc = _sums(pair.prepare(blocks, shift, radius), radius).together()
+        peak = _argmax(ncc)
+        shift = _moved(shift, peak, radius)
+        if all(0 < p < 2 * r or r == 0 for p, r in zip(peak, radius, strict=True)):
+            break
+    return _fine(pair, shift, _BLOCKS_IF_CLEAR if ncc[peak] > _CLEAR else _BLOCKS)
 
-    Parameters
-    ----------
-    a, b : FullStrip
-    slabs : sequence of (z0, z1)
-        Planes of each slab.
-    usable : sequence of bool
-        Which slabs have all their planes in both tiles.
-    """
 
-    def __init__(
-        self, a: FullStrip, b: FullStrip, slabs: Sequence[tuple[int, int]], usable: Sequence[bool]
-    ) -> None:
-        self._a, self._b = a, b
-        self._slabs = tuple(slabs)
-        self._usable = tuple(usable)
-        depths = [z1 - z0 for z0, z1 in slabs]
-        self._first = [sum(depths[:i]) for i in range(len(depths))]
-
-    def refine(self, start: Sequence[float], radius: Triple) -> Refined | None:
-        """Find the displacement within `radius` (z, y, x) voxels of `start` (x, y, z); None without texture."""
-        shift = _whole(start)
+def _fine(pair: SlabPair, shift: Triple, count: int) -> Refined | None:
+    # with a margin for moving by a fraction of a voxel; where the overlap is too narrow, without
+    for margin in (_FINE + TAPS, _FINE):
+        at = shift
         for _ in range(_RECENTRINGS):
-            blocks = self._choose(shift, radius, _SEARCH_BLOCKS)
+            blocks = pair.choose(at, (margin,) * 3, count)
             if not blocks:
-                return None
-            ncc = _sums(self._prepare(blocks, shift, radius), radius).together()
-            peak = _argmax(ncc)
-            shift = _moved(shift, peak, radius)
-            if all(0 < p < 2 * r or r == 0 for p, r in zip(peak, radius, strict=True)):
                 break
-        return self._fine(shift, _BLOCKS_IF_CLEAR if ncc[peak] > _CLEAR else _BLOCKS)
+            prepared = pair.prepare(blocks, at, (margin,) * 3)
+            sums = _sums(prepared, (_FINE,) * 3)
+            peak = _argmax(sums.together())
+            if peak == (_FINE,) * 3:
+                return _measure(blocks, prepared, sums, at, polish=margin > _FINE)
+            at = _moved(at, peak, (_FINE,) * 3)
+    return None
 
-    def _fine(self, shift: Triple, count: int) -> Refined | None:
-        # with a margin for moving by a fraction of a voxel; where the overlap is too narrow, without
-        for margin in (_FINE + TAPS, _FINE):
-            at = shift
-            for _ in range(_RECENTRINGS):
-                blocks = self._choose(at, (margin,) * 3, count)
-                if not blocks:
-                    break
-                prepared = self._prepare(blocks, at, (margin,) * 3)
-                sums = _sums(prepared, (_FINE,) * 3)
-                peak = _argmax(sums.together())
-                if peak == (_FINE,) * 3:
-                    return self._measure(blocks, prepared, sums, at, polish=margin > _FINE)
-                at = _moved(at, peak, (_FINE,) * 3)
-        return None
 
-    def _measure(
-        self, blocks: Sequence[Block], prepared: Sequence[_Prepared], sums: _Sums, shift: Triple, polish: bool
-    ) -> Refined:
-        """Displacement, uncertainty and drift from the blocks that agree."""
-        offset = quadratic_peak(sums.together())
-        agree = sums.central(_NEARLY)
-        if polish:
-            # interpolation between the samples of a correlation is a little wrong, by up to a tenth of a
-            # voxel in fine texture; but a peak in the middle of its samples needs none
-            sums = _sums(prepared, (_FINE,) * 3, offset)
-            agree = sums.central()
-        if not agree.any():
-            return _refined(shift, offset, sums, agree, 0.0)
-        singles = np.array([quadratic_peak(ncc) for ncc in sums.single()])[agree]
-        centres = np.array([block.centre for block in blocks])[agree]
-        drift = _drift(centres, singles, self._extent(blocks))
-        if polish:
-            step = quadratic_peak(sums.together(agree))
+def _measure(
+    blocks: Sequence[Block], prepared: Sequence[Prepared], sums: _Sums, shift: Triple, polish: bool
+) -> Refined:
+    """Displacement, uncertainty and drift from the blocks that agree."""
+    offset = quadratic_peak(sums.together())
+    agree = sums.central(_NEARLY)
+    if polish:
+        # interpolation between the samples of a correlation is a little wrong, by up to a tenth of a
+        # voxel in fine texture; but a peak in the middle of its samples needs none
+        sums = _sums(prepared, (_FINE,) * 3, offset)
+        agree = sums.central()
+    if not agree.any():
+        return _refined(shift, offset, sums, agree, 0.0)
+    singles = np.array([quadratic_peak(ncc) for ncc in sums.single()])[agree]
+    centres = np.array([block.centre for block in blocks])[agree]
+    drift = _drift(centres, singles, _extent(blocks))
+    if polish:
+        step = quadratic_peak(sums.together(agree))
+        offset = np.clip(offset + step, -1, 1)
+        if np.abs(step).max() > _SMALL_STEP:
+            chosen = [pair for pair, use in zip(prepared, agree, strict=True) if use]
+            step = quadratic_peak(_sums(chosen, (_FINE,) * 3, offset).together())
             offset = np.clip(offset + step, -1, 1)
-            if np.abs(step).max() > _SMALL_STEP:
-                chosen = [pair for pair, use in zip(prepared, agree, strict=True) if use]
-                step = quadratic_peak(_sums(chosen, (_FINE,) * 3, offset).together())
-                offset = np.clip(offset + step, -1, 1)
-        return _refined(shift, offset, sums, agree, drift, singles)
-
-    def _extent(self, blocks: Sequence[Block]) -> NDArray[np.float64]:
-        low = np.min([block.low for block in blocks], axis=0)
-        high = np.max([block.high for block in blocks], axis=0)
-        extent: NDArray[np.float64] = (high - low).astype(np.float64)
-        return extent
-
-    def _choose(self, shift: Triple, radius: Triple, count: int) -> list[Block]:
-        """The most textured blocks of the overlap at `shift`."""
-        candidates = self._candidates(shift, radius)
-        texture = [self._texture(block, shift) for block in candidates]
-        order = sorted(range(len(candidates)), key=lambda i: (-texture[i], i))
-        return [candidates[i] for i in sorted(order[:count]) if texture[i] > 0]
-
-    def _candidates(self, shift: Triple, radius: Triple) -> list[Block]:
-        ranges_yx = [
-            _common(along_a, along_b, step, r)
-            for along_a, along_b, step, r in (
-                (self._a.strip.y, self._b.strip.y, shift[1], radius[1]),
-                (self._a.strip.x, self._b.strip.x, shift[2], radius[2]),
-            )
-        ]
-        blocks = []
-        for slab, (z0, z1) in enumerate(self._slabs):
-            if not self._usable[slab]:
-                continue
-            ranges = [_common((0, z1 - z0), (0, z1 - z0), shift[0], radius[0]), *ranges_yx]
-            pieces = [_pieces(r, edge, least) for r, edge, least in zip(ranges, _EDGE, _LEAST, strict=True)]
-            blocks += [
-                Block(slab, (z[0], y[0], x[0]), (z[1], y[1], x[1]))
-                for z in pieces[0]
-                for y in pieces[1]
-                for x in pieces[2]
-            ]
-        return blocks
-
-    def _texture(self, block: Block, shift: Triple) -> float:
-        here = sampled_variance(self._a.box(self._first[block.slab], block.low, block.high))
-        there = sampled_variance(self._window(block, shift, (0, 0, 0)))
-        return float(min(here, there))
-
-    def _window(self, block: Block, shift: Triple, radius: Triple) -> NDArray[Any]:
-        low = tuple(v - s - r for v, s, r in zip(block.low, shift, radius, strict=True))
-        high = tuple(v - s + r for v, s, r in zip(block.high, shift, radius, strict=True))
-        return self._b.box(self._first[block.slab], low, high)  # type: ignore[arg-type]
-
-    def _prepare(self, blocks: Sequence[Block], shift: Triple, margin: Triple) -> list[_Prepared]:
-        return [
-            (
-                _texture(self._a.box(self._first[block.slab], block.low, block.high)),
-                _texture(self._window(block, shift, margin)),
-            )
-            for block in blocks
-        ]
+    return _refined(shift, offset, sums, agree, drift, singles)
 
 
-def _texture(voxels: NDArray[Any]) -> NDArray[np.float32]:
-    """Fine structure only: shading differs between the tiles, and so does what it makes of coarse structure."""
-    return highpass(np.ascontiguousarray(voxels, np.float32), _TEXTURE)
+def _extent(blocks: Sequence[Block]) -> NDArray[np.float64]:
+    low = np.min([block.low for block in blocks], axis=0)
+    high = np.max([block.high for block in blocks], axis=0)
+    extent: NDArray[np.float64] = (high - low).astype(np.float64)
+    return extent
 
 
-_Prepared = tuple[NDArray[np.float32], NDArray[np.float32]]  # a block of a, and a wider window of b
-
-
-def _sums(prepared: Sequence[_Prepared], radius: Triple, fraction: NDArray[np.float64] | None = None) -> _Sums:
+def _sums(prepared: Sequence[Prepared], radius: Triple, fraction: NDArray[np.float64] | None = None) -> _Sums:
     """Correlate blocks of a with b, b being moved by a fraction of a voxel if one is given."""
     taps = None if fraction is None else fraction_taps(fraction)
     parts = []
@@ -346,17 +226,3 @@ def _argmax(values: NDArray[np.float64]) -> Triple:
 def _moved(shift: Triple, peak: Triple, radius: Triple) -> Triple:
     z, y, x = (s + p - r for s, p, r in zip(shift, peak, radius, strict=True))
     return (z, y, x)
-
-
-def _common(a: tuple[int, int], b: tuple[int, int], shift: int, radius: int) -> tuple[int, int]:
-    """Where in a a block may lie so that b holds its window, b being displaced by `shift`."""
-    return max(a[0], b[0] + shift + radius), min(a[1], b[1] + shift - radius)
-
-
-def _pieces(span: tuple[int, int], edge: int, least: int) -> list[tuple[int, int]]:
-    low, high = span
-    if high - low < least:
-        return []
-    count = max(1, round((high - low) / edge))
-    cuts = [low + (high - low) * i // count for i in range(count + 1)]
-    return list(pairwise(cuts))

@@ -34,7 +34,7 @@ def demo(
         Path, typer.Argument(metavar="[OUT]", callback=typed_place, help="New folder for everything.")
     ] = Path("cloudreg-demo"),
     jobs: JobsOption = 2,
-    json_output: JsonFlag = False,
+    as_json: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
     """Make a phantom brain, image it as tiles with known faults, run the whole pipeline, print the errors."""
@@ -42,14 +42,14 @@ def demo(
 
     result = run_demo(out, jobs=jobs, progress=command_progress(context))
     if result is not None:
-        typer.echo(json.dumps(result, indent=2) if json_output else in_words(result))
+        typer.echo(json.dumps(result, indent=2) if as_json else in_words(result))
 
 
 def inspect(
     acquisition: AcquisitionArgument,
     voxel_size: VoxelSizeOption = None,
     full: Annotated[bool, typer.Option("--full", help="Decode every plane, not only its header.")] = False,
-    json_output: JsonFlag = False,
+    as_json: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
     """Say what an acquisition is, and whether every plane is there. Exit status 1 if it cannot be used."""
@@ -59,14 +59,14 @@ def inspect(
 
     found = open_acquisition(acquisition, voxel_size=voxel_size)
     report = check(found, found.channels, full=full)
-    typer.echo(json.dumps(describe(found, report), indent=2) if json_output else in_words(found, report))
+    typer.echo(json.dumps(describe(found, report), indent=2) if as_json else in_words(found, report))
     if report.stopping():
         raise typer.Exit(1)
 
 
 def doctor(
     folder: Annotated[Path, typer.Argument(help="Where results would be written.")] = Path(),
-    json_output: JsonFlag = False,
+    as_json: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
     """Check that this machine has what the work needs. Exit status 1 if something essential is missing."""
@@ -77,10 +77,10 @@ def doctor(
     findings = []
     for finding in examine(folder):
         findings.append(finding)
-        if not json_output:
+        if not as_json:
             mark = "ok  " if finding.ok else "FAIL" if finding.essential else "none"
             typer.echo(f"{mark} {finding.name:<18} {finding.text}")
-    if json_output:
+    if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     if not all(finding.ok for finding in findings if finding.essential):
         raise typer.Exit(1)
@@ -142,7 +142,7 @@ def run(
     jobs: JobsOption = 1,
     memory: MemoryOption = "",
     overwrite: OverwriteFlag = False,
-    json_output: JsonFlag = False,
+    as_json: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
     """Take an acquisition to fused volumes: shading, placement, bias, fusion, for every channel.
@@ -150,7 +150,8 @@ def run(
     Killed at any moment, it goes on with the same command. `mpirun -np N cloudreg run …` spreads the work over
     N - 1 workers. The raw data are only read.
     """
-    from cloudreg_cli.pipeline import RunOptions, in_words, run_acquisition
+    from cloudreg_cli.pipeline import RunOptions, run_acquisition
+    from cloudreg_cli.summary import in_words
     from cloudreg_io.space import Bounds
 
     options = RunOptions(
@@ -176,4 +177,4 @@ def run(
         acquisition, out, options, jobs=jobs, overwrite=overwrite, progress=command_progress(context)
     )
     if result is not None:
-        typer.echo(json.dumps(result, indent=2) if json_output else in_words(result))
+        typer.echo(json.dumps(result, indent=2) if as_json else in_words(result))

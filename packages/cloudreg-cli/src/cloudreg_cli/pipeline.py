@@ -7,13 +7,13 @@ skip most of the survey.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cloudreg_cli.summary import summary
 from cloudreg_correct.bias import bias_stage
 from cloudreg_correct.corrected import CorrectedTiles
 from cloudreg_correct.sample import ShadingOptions, shading_stage
@@ -136,7 +136,7 @@ def run_in_pool(
         fusions = [
             _fuse(run, prepared[channel], placement, options, surveyed=channel == whole) for channel in channels
         ]
-        return _summary(run, data, placement, fusions)
+        return summary(run.out, placement, fusions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,41 +210,3 @@ def _bias(
     look = survey if surveyed else overview_survey
     array, grid, covered = overview(look(run, channel.shaded, _align(channel, options)), placement)
     return bias_stage(run, array, grid, channel.raw.channel, mask=covered)
-
-
-def _summary(run: Run, data: Acquisition, placement: Placement, fusions: Sequence[FusionReport]) -> dict[str, Any]:
-    flags: dict[str, list[str]] = {}
-    for tile in placement.scanned:
-        for flag in tile.flags:
-            flags.setdefault(flag, []).append(tile.name)
-    return {
-        "out": str(run.out),
-        "placement": str(run.out / "placement.json"),
-        "tiles": len(data.grid.scanned),
-        "flags": flags,
-        "volumes": [
-            {
-                "channel": fusion.channel,
-                "url": fusion.url,
-                "size": list(fusion.size),
-                "voxel_size_um": list(fusion.voxel_size),
-                "uncovered": fusion.uncovered,
-                "coverage": fusion.coverage,
-                "seams": fusion.seams,
-            }
-            for fusion in fusions
-        ],
-        "view": f"cloudreg viz serve {shlex.quote(str(run.out))}",
-    }
-
-
-def in_words(result: dict[str, Any]) -> str:
-    """What a run made, for a person."""
-    lines = [f"placement   {result['placement']}   {result['tiles']} tiles"]
-    for flag, tiles in result["flags"].items():
-        lines.append(f"  {flag}: {', '.join(tiles[:8])}{' …' if len(tiles) > 8 else ''}")
-    for volume in result["volumes"]:
-        size = " × ".join(map(str, volume["size"]))
-        lines.append(f"{volume['channel']:<11} {volume['url']}   {size} voxels, {volume['uncovered']} uncovered")
-    lines.append(f"look at it: {result['view']}")
-    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""What a run made: as a JSON value, and in words for a person."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cloudreg_stitch.fusion import FusionReport
+from cloudreg_stitch.placement import Placement
+
+
+def summary(out: Path, placement: Placement, fusions: Sequence[FusionReport]) -> dict[str, Any]:
+    """The files of a run, its flagged tiles, and the size, coverage and seams of each volume, as a JSON value."""
+    flags: dict[str, list[str]] = {}
+    for tile in placement.scanned:
+        for flag in tile.flags:
+            flags.setdefault(flag, []).append(tile.name)
+    return {
+        "out": str(out),
+        "placement": str(out / "placement.json"),
+        "tiles": len(placement.scanned),
+        "flags": flags,
+        "volumes": [
+            {
+                "channel": fusion.channel,
+                "url": fusion.url,
+                "size": list(fusion.size),
+                "voxel_size_um": list(fusion.voxel_size),
+                "uncovered": fusion.uncovered,
+                "coverage": fusion.coverage,
+                "seams": fusion.seams,
+            }
+            for fusion in fusions
+        ],
+        "view": f"cloudreg viz serve {shlex.quote(str(out))}",
+    }
+
+
+def in_words(result: dict[str, Any]) -> str:
+    """The summary as text."""
+    lines = [f"placement   {result['placement']}   {result['tiles']} tiles"]
+    for flag, tiles in result["flags"].items():
+        lines.append(f"  {flag}: {', '.join(tiles[:8])}{' …' if len(tiles) > 8 else ''}")
+    for volume in result["volumes"]:
+        size = " × ".join(map(str, volume["size"]))
+        lines.append(f"{volume['channel']:<11} {volume['url']}   {size} voxels, {volume['uncovered']} uncovered")
+    lines.append(f"look at it: {result['view']}")
+    return "\n".join(lines)

@@ -45,20 +45,28 @@ def perform(
     Raises
     ------
     Exception
-        Whatever the first failing unit raised; units not yet begun are cancelled.
+        What the first failing unit raised, after those under way were given back too; the others do not begin.
     """
     waiting = iter(units)
     running: dict[Future[tuple[Any, Cost]], Unit] = {}
+    failure: BaseException | None = None
     try:
         while True:
-            while len(running) < window and (following := next(waiting, None)) is not None:
+            while failure is None and len(running) < window and (following := next(waiting, None)) is not None:
                 unit, path = following
                 running[pool.submit(_perform_one, function, unit.task, path)] = unit
             if not running:
-                return
+                break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 unit = running.pop(future)
-                yield unit, *future.result()
+                if (error := future.exception()) is None:
+                    yield unit, *future.result()
+                else:
+                    failure = failure or error
+            if failure is not None:
+                running = {future: unit for future, unit in running.items() if not future.cancel()}
+        if failure is not None:
+            raise failure
     finally:
         for future in running:
             future.cancel()

@@ -100,20 +100,20 @@ def direct_ncc(a, b, reach_u, reach_v):
     result = np.zeros((2 * reach_u + 1, 2 * reach_v + 1))
     for u in range(-reach_u, reach_u + 1):
         for v in range(-reach_v, reach_v + 1):
-            y0, y1, x0, x1 = max(0, u), min(height, height + u), max(0, v), min(width, width + v)
-            n = (y1 - y0) * (x1 - x0)
+            here = a[max(0, u) : min(height, height + u), max(0, v) : min(width, width + v)]
+            there = b[max(0, -u) : min(height, height - u), max(0, -v) : min(width, width - v)]
             mean_a = mean_b = 0.0
-            for y in range(y0, y1):
-                for x in range(x0, x1):
-                    mean_a += a[y, x]
-                    mean_b += b[y - u, x - v]
-            mean_a /= n
-            mean_b /= n
+            for y in range(here.shape[0]):
+                for x in range(here.shape[1]):
+                    mean_a += here[y, x]
+                    mean_b += there[y, x]
+            mean_a /= here.size
+            mean_b /= here.size
             cross = norm_a = norm_b = 0.0
-            for y in range(y0, y1):
-                for x in range(x0, x1):
-                    p = a[y, x] - mean_a
-                    q = b[y - u, x - v] - mean_b
+            for y in range(here.shape[0]):
+                for x in range(here.shape[1]):
+                    p = here[y, x] - mean_a
+                    q = there[y, x] - mean_b
                     cross += p * q
                     norm_a += p * p
                     norm_b += q * q
@@ -127,7 +127,8 @@ def projected(a, b, search):
     seen = {axis: [] for axis in range(3)}
     for hidden in range(3):
         first, second = (axis for axis in range(3) if axis != hidden)
-        ncc = direct_ncc(a.max(axis=hidden), b.max(axis=hidden), reach[first], reach[second])
+        flat_a, flat_b = (np.ascontiguousarray(part.max(axis=hidden)) for part in (a, b))
+        ncc = direct_ncc(flat_a, flat_b, reach[first], reach[second])
         peak = np.unravel_index(ncc.argmax(), ncc.shape)
         for axis, at in zip((first, second), peak, strict=True):
             seen[axis].append((float(ncc.max()), int(at) - reach[axis]))

@@ -53,12 +53,12 @@ def estimate_background(planes: ShrunkenPlanes) -> Background:
     noise = _fine_noise(blocks.within_coarse(planes.means), coarse)
     spread = noise / (blocks.y.factor * blocks.x.factor) ** 0.5
     reach = _WIDTH * spread + _HAZE * max(0.0, float(np.quantile(coarse, 0.9)) - start)
-    if not _is_cluster(coarse, start, reach):
-        return Background(np.full(blocks.fine, planes.dark.min(), np.float32), False, noise)
     field = np.full(blocks.coarse, start)
     for _ in range(_ROUNDS):
         inside = np.abs(coarse - field) <= reach
         field = smooth_mean(coarse, inside / max(spread, 0.1) ** 2, strength=1.0)
+    if not _is_cluster(coarse - field, reach):
+        return Background(np.full(blocks.fine, planes.dark.min(), np.float32), False, noise)
     return Background(blocks.coarse_to_fine(field).astype(np.float32), True, noise)
 
 
@@ -68,8 +68,8 @@ def _fine_noise(within: Float32, coarse: NDArray[np.float64]) -> float:
     return float(np.median(within[dark].std(axis=1, dtype=np.float64)))
 
 
-def _is_cluster(coarse: NDArray[np.float64], start: float, reach: float) -> bool:
-    """Whether the darkest blocks lie closer together than those just above them, as background does."""
-    near = np.mean(coarse <= start + reach)
-    above = np.mean((coarse > start + reach) & (coarse <= start + 3 * reach))
-    return bool(near >= _LEAST_SHARE and near > above)
+def _is_cluster(above_field: NDArray[np.float64], reach: float) -> bool:
+    """Whether many blocks lie at the field and few just above it, as with background and unlike with tissue."""
+    near = np.mean(np.abs(above_field) <= reach)
+    above = np.mean((above_field > reach) & (above_field <= 3 * reach))
+    return bool(near >= _LEAST_SHARE and near > 2 * above)

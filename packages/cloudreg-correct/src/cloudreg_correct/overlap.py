@@ -20,7 +20,7 @@ from cloudreg_correct.robust import Ties
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-_LEAST_ERROR = 0.01  # of the log difference of one patch in one pair: tissue that moved, other depth
+_LEAST_ERROR = 0.01  # of the log difference of one patch in one pair of tiles: tissue that moved, other depth
 _LEAST_TRUST = 0.25  # mean weight of a patch
 
 
@@ -57,12 +57,10 @@ def overlap_ties(
         Indices in the whole sample.
     """
     place = np.cumsum(kept) - 1
-    by_shift: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    by_shift: dict[tuple[float, float], list[tuple[int, int]]] = {}
     for overlap in overlaps:
         if kept[overlap.a] and kept[overlap.b]:
-            by_shift.setdefault(_whole_shift(blocks, overlap.shift), []).append(
-                (place[overlap.a], place[overlap.b])
-            )
+            by_shift.setdefault(_in_blocks(blocks, overlap.shift), []).append((place[overlap.a], place[overlap.b]))
     ties = [tie for shift, pairs in by_shift.items() for tie in _ties_of(blocks, logs, weights, shift, pairs)]
     if not ties:
         return None
@@ -70,49 +68,101 @@ def overlap_ties(
     return Ties(np.stack(rows), np.array(values), np.array(trust))
 
 
-def _whole_shift(blocks: Blocks, shift: tuple[float, float]) -> tuple[int, int]:
-    """The shift in whole fine blocks, (y, x)."""
-    return (
-        round(shift[1] * blocks.y.fine / blocks.y.pixels),
-        round(shift[0] * blocks.x.fine / blocks.x.pixels),
-    )
+def _in_blocks(blocks: Blocks, shift: tuple[float, float]) -> tuple[float, float]:
+    """A shift (x, y) in pixels as one in fine blocks, (y, x)."""
+    return (shift[1] * blocks.y.fine / blocks.y.pixels, shift[0] * blocks.x.fine / blocks.x.pixels)
 
 
 def _ties_of(
-    blocks: Blocks, logs: Float32, weights: Float32, shift: tuple[int, int], pairs: list[tuple[int, int]]
+    blocks: Blocks, logs: Float32, weights: Float32, shift: tuple[float, float], pairs: list[tuple[int, int]]
 ) -> list[tuple[Float64, float, float]]:
-    (dy, dx), (ny, nx) = shift, blocks.fine
-    common_y, common_x = range(max(0, dy), min(ny, ny + dy)), range(max(0, dx), min(nx, nx + dx))
-    if not common_y or not common_x:
-        return []
+    """The ties from all pairs of planes that are shifted alike."""
+    y, x = _Common.along(blocks.y, shift[0]), _Common.along(blocks.x, shift[1])
     a, b = (np.array(index) for index in zip(*pairs, strict=True))
     ties = []
-    for rows in _patches(common_y, blocks.y):
-        for columns in _patches(common_x, blocks.x):
+    for rows in _patches(y, blocks.y):
+        for columns in _patches(x, blocks.x):
             in_a = (slice(rows.start, rows.stop), slice(columns.start, columns.stop))
-            in_b = (slice(rows.start - dy, rows.stop - dy), slice(columns.start - dx, columns.stop - dx))
-            both = weights[a][:, *in_a] * weights[b][:, *in_b]
-            step = _robust_mean(logs[a][:, *in_a] - logs[b][:, *in_b], both)
+            seen_a, seen_b = logs[a][:, *in_a], _shifted(logs[b], y, x, rows, columns)
+            # where one of the blocks that are interpolated between is dark, so is the result
+            both = weights[a][:, *in_a] * _shifted(weights[b], y, x, rows, columns)
+            step = _robust_mean(seen_a - seen_b, both)
             if step is not None:
-                row = _patch_row(blocks, in_a) - _patch_row(blocks, in_b)
+                row = _row(y.at_a(rows), x.at_a(columns)) - _row(y.at_b(rows), x.at_b(columns))
                 ties.append((row.ravel(), *step))
     return ties
 
 
-def _patches(common: range, axis: Axis) -> list[range]:
-    """A stretch of fine blocks cut into pieces of about one coarse block."""
-    count = max(1, round(len(common) / axis.factor))
-    edges = [common.start + len(common) * i // count for i in range(count + 1)]
-    return [range(low, high) for low, high in pairwise(edges)]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Common:
+    """What two planes have in common along one axis: fine blocks of a, and where they lie between those of b.
+
+    Attributes
+    ----------
+    blocks : range
+        Of a.
+    before : int
+        `blocks[0]` lies between the blocks `before` and `before + 1` of b.
+    fraction : float
+        How far on the way.
+    matrix : [fine, coarse]
+        Of the axis, `from_coarse`.
+    """
+
+    blocks: range
+    before: int
+    fraction: float
+    matrix: Float64
+
+    @classmethod
+    def along(cls, axis: Axis, shift: float) -> _Common:
+        first = max(0, int(np.ceil(shift)))
+        last = min(axis.fine, int(np.floor(axis.fine - 1 + shift)) + 1)
+        place = first - shift
+        before = int(np.floor(place))
+        fraction = place - before
+        return cls(range(first, max(first, last)), before, fraction, axis.from_coarse())
+
+    def _after(self, rows: range) -> tuple[slice, slice]:
+        start = self.before + rows.start - self.blocks.start
+        stop = start + len(rows)
+        # whole shifts have no block after the last
+        return slice(start, stop), slice(start + 1, stop + 1) if self.fraction > 0 else slice(start, stop)
+
+    def shifted(self, values: NDArray[np.floating], rows: range, axis: int) -> NDArray[np.floating]:
+        """Values of b at the blocks `rows` of a."""
+        before, after = (values[(slice(None),) * axis + (part,)] for part in self._after(rows))
+        f = np.float32(self.fraction)
+        return np.asarray((1 - f) * before + f * after)
+
+    def at_a(self, rows: range) -> Float64:
+        """Coefficients of the mean over the blocks of a as a function of the coarse field."""
+        return np.asarray(self.matrix[rows.start : rows.stop].mean(axis=0))
+
+    def at_b(self, rows: range) -> Float64:
+        """The same over where they lie in b."""
+        return np.asarray(self.shifted(self.matrix, rows, 0).mean(axis=0))
 
 
-def _patch_row(blocks: Blocks, patch: tuple[slice, slice]) -> Float64:
-    """Coefficients of the mean over a patch as a function of the coarse field."""
-    y, x = blocks.y.from_coarse()[patch[0]].mean(axis=0), blocks.x.from_coarse()[patch[1]].mean(axis=0)
+def _shifted(values: Float32, y: _Common, x: _Common, rows: range, columns: range) -> NDArray[np.floating]:
+    return x.shifted(y.shifted(values, rows, 1), columns, 2)
+
+
+def _row(y: Float64, x: Float64) -> Float64:
     return np.asarray(y[:, None] * x)
 
 
-def _robust_mean(steps: Float32, trust: Float32) -> tuple[float, float] | None:
+def _patches(common: _Common, axis: Axis) -> list[range]:
+    """The common stretch of fine blocks, cut into pieces of about one coarse block."""
+    blocks = common.blocks
+    if not blocks:
+        return []
+    count = max(1, round(len(blocks) / axis.factor))
+    edges = [blocks.start + len(blocks) * i // count for i in range(count + 1)]
+    return [range(low, high) for low, high in pairwise(edges)]
+
+
+def _robust_mean(steps: NDArray[np.floating], trust: NDArray[np.floating]) -> tuple[float, float] | None:
     """Mean over pairs of the mean step in a patch [pairs, y, x], and one over its variance."""
     total = trust.sum(axis=(1, 2), dtype=np.float64)
     good = total >= _LEAST_TRUST * trust[0].size
@@ -124,4 +174,5 @@ def _robust_mean(steps: Float32, trust: Float32) -> tuple[float, float] | None:
     for _ in range(5):
         weight = 2 / (1 + ((values - centre) / width) ** 2) / width**2
         centre = float((weight * values).sum() / weight.sum())
-    return centre, float(weight.sum())
+    # planes of one pair of tiles show related tissue: many of them do not make an error of the pair small
+    return centre, 1 / (_LEAST_ERROR**2 + 1 / float(weight.sum()))

@@ -46,6 +46,16 @@ class Ties:
     values: Float64
     weights: Float64
 
+    def agreeing(self, field: Float64) -> Ties:
+        """The same ties, weighted down by how far they are from a field: Cauchy weights of one width for all.
+
+        A tie that shows something else than the field (dust that moved, a border of the brain) is off by many
+        times what the others are.
+        """
+        residual = (self.values - self.rows @ field.ravel()) ** 2
+        width = (1.4826**2) * float(np.median(residual)) + _SMALLEST_WIDTH**2
+        return Ties(self.rows, self.values, self.weights / (1 + residual / width))
+
 
 @dataclass(slots=True)
 class Differences:
@@ -108,11 +118,14 @@ def common_field(
     shape = logs.shape[1], logs.shape[2]
     field = np.zeros(shape)
     width = None
+    agreeing = None
     for _ in range(_ITERATIONS):
         width = _reweight(y, x, field, width)
-        field = _solve(_System.of(y, x, slice(None), shape, ties), _FIRST_STRENGTH)
-    strength = _choose_strength(y, x, groups, shape, ties)
-    return CommonField(_solve(_System.of(y, x, slice(None), shape, ties), strength), y, x)
+        # the first field is that of the differences alone: it tells the ties that are far off
+        field = _solve(_System.of(y, x, slice(None), shape, agreeing), _FIRST_STRENGTH)
+        agreeing = ties.agreeing(field) if ties else None
+    strength = _choose_strength(y, x, groups, shape, agreeing)
+    return CommonField(_solve(_System.of(y, x, slice(None), shape, agreeing), strength), y, x)
 
 
 def smooth_mean(values: Float64, weights: Float64, strength: float) -> Float64:

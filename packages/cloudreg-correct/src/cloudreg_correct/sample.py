@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_correct.overlap import Overlap
-from cloudreg_correct.sampling import SamplePlane, choose_sample, overlaps_of
+from cloudreg_correct.sampling import Positions, SamplePlane, choose_sample, overlaps_of
 from cloudreg_correct.shading import BackgroundChoice, ShadingEstimate, background_choice, fit_shading
 from cloudreg_correct.shrink import ShrunkenPlanes, shrink_planes
 from cloudreg_io.errors import InputError
@@ -55,7 +55,14 @@ class ShadingOptions:
     identity: Mapping[str, Any] = field(default_factory=dict)
 
 
-def shading_stage(run: Run, source: TileSource, options: ShadingOptions | None = None) -> Path:
+def shading_stage(
+    run: Run,
+    source: TileSource,
+    options: ShadingOptions | None = None,
+    *,
+    positions: Positions | None = None,
+    provisional: bool = False,
+) -> Path:
     """Estimate the shading of a channel into `OUT/shading/<channel>.tif`; QC goes to `OUT/qc/`.
 
     Parameters
@@ -64,6 +71,11 @@ def shading_stage(run: Run, source: TileSource, options: ShadingOptions | None =
     source : TileSource
         Raw planes.
     options : ShadingOptions
+    positions : mapping of tile name to (x, y, z), optional
+        Where the tiles have been found to lie, in voxels. Their overlaps then show exactly the same tissue, which
+        brings neighbouring tiles to agree; by default the stage is believed.
+    provisional : bool
+        A first estimate, for alignment to see the planes through: it is kept in scratch.
 
     Returns
     -------
@@ -78,27 +90,30 @@ def shading_stage(run: Run, source: TileSource, options: ShadingOptions | None =
     """
     options = options or ShadingOptions()
     channel = source.channel
-    path = run.out / "shading" / f"{channel}.tif"
-    sample = choose_sample(source, options.sample, options.seed)
-    job = _Job(source, tuple(sample), options, run.scratch / "shading" / channel, path)
-    shared = run.share(f"shading {channel}", job)
+    stage = "provisional shading" if provisional else "shading"
+    path = (run.scratch / stage if provisional else run.out) / "shading" / f"{channel}.tif"
+    sample = choose_sample(source, options.sample, options.seed, positions)
+    job = _Job(source, tuple(sample), options, positions, run.scratch / f"{stage} sample" / channel, path)
+    shared = run.share(f"{stage} {channel}", job)
     keyed = {
         "background": background_choice(str(options.background)),
         "saturation": options.saturation,
         "sample": digest([list(plane) for plane in sample]),
+        "positions": digest(positions) if positions else None,
         **options.identity,
     }
-    known = run.finished("shading", channel)
+    known = run.finished(stage, channel)
     job.folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(sample), _PLANES_PER_UNIT)
     units = [Unit(f"planes {start}", _ShrinkTask(shared, start)) for start in starts]
-    run.stage("shading sample", _shrink, units, channel=channel, options=keyed)
+    run.stage(f"{stage} sample", _shrink, units, channel=channel, options=keyed)
     outputs = [f"shading/{channel}.tif", f"qc/shading.{channel}.json", f"qc/shading.{channel}.npz"]
+    units = [Unit("estimate", shared)]
     result = run.stage(
-        "shading", _estimate, [Unit("estimate", shared)], channel=channel, options=keyed, outputs=outputs
+        stage, _estimate, units, channel=channel, options=keyed, outputs=() if provisional else outputs
     )
-    run.discard(f"shading/{channel}")
-    if not known:
+    run.discard(f"{stage} sample/{channel}")
+    if not known and not provisional:
         _warn(run, channel, result["estimate"])
     return path
 
@@ -108,6 +123,7 @@ class _Job:
     source: TileSource
     sample: tuple[SamplePlane, ...]
     options: ShadingOptions
+    positions: Positions | None
     folder: Path
     path: Path
 
@@ -144,7 +160,7 @@ def _estimate(shared: Shared[_Job]) -> dict[str, Any]:
     grid = job.source.grid
     planes = _load(job)
     tiles = {tile.name: index for index, tile in enumerate(grid.scanned)}
-    overlaps = overlaps_of(grid, job.sample)
+    overlaps = overlaps_of(grid, job.sample, job.positions)
     estimate = fit_shading(
         planes,
         background=background_choice(str(job.options.background)),

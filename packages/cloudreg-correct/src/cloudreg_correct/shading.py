@@ -15,6 +15,7 @@ that the parts of a plane without tissue say nothing about the flat-field.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +156,7 @@ def fit_shading(
     field = smooth + common_detail(logs - smooth, weights, group)
     flat = np.exp(blocks.fine_to_pixels(field))
     flat /= np.float32(flat.mean(dtype=np.float64))
-    return ShadingEstimate(flat, blocks.fine_to_pixels(dark.field), len(planes), int(tissue.sum()), dark.certain)
+    return ShadingEstimate(flat, _at_pixels(blocks, dark.field), len(planes), int(tissue.sum()), dark.certain)
 
 
 def background_choice(text: str) -> BackgroundChoice:
@@ -169,11 +170,15 @@ def background_choice(text: str) -> BackgroundChoice:
     if text in ("auto", "none"):
         return text
     try:
-        return float(text)
-    except ValueError as error:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
         raise InputError(
-            f"--background {text}: neither auto, none nor a number", fix="--background auto|none|VALUE"
-        ) from error
+            f"--background {text}: neither auto, none nor a number of counts, 0 or more",
+            fix="--background auto|none|VALUE",
+        )
+    return value
 
 
 def _background(planes: ShrunkenPlanes, choice: BackgroundChoice) -> Background:
@@ -184,6 +189,12 @@ def _background(planes: ShrunkenPlanes, choice: BackgroundChoice) -> Background:
     if not np.isfinite(value):
         raise InputError(f"background {choice} is not a number of counts", fix="--background auto|none|VALUE")
     return Background(np.full(planes.blocks.fine, value, np.float32), True, estimate.noise)
+
+
+def _at_pixels(blocks: Blocks, field: Float32) -> Float32:
+    """A background at every pixel; one number stays that number to the last digit."""
+    first = field.flat[0]
+    return np.full(blocks.shape, first) if (field == first).all() else blocks.fine_to_pixels(field)
 
 
 def _consistent(planes: ShrunkenPlanes, dark: Background, groups: NDArray[np.integer]) -> Background:

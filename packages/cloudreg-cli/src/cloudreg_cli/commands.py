@@ -16,6 +16,7 @@ from cloudreg_io.console import (
     OverwriteFlag,
     command_progress,
     memory_bytes,
+    only_rank_zero,
     typed_place,
 )
 
@@ -53,6 +54,7 @@ def inspect(
     debug: DebugFlag = False,
 ) -> None:
     """Say what an acquisition is, and whether every plane is there. Exit status 1 if it cannot be used."""
+    only_rank_zero()
     from cloudreg_cli.inspection import describe, in_words
     from cloudreg_io.tiles.completeness import check
     from cloudreg_io.tiles.open import open_acquisition
@@ -70,6 +72,7 @@ def doctor(
     debug: DebugFlag = False,
 ) -> None:
     """Check that this machine has what the work needs. Exit status 1 if something essential is missing."""
+    only_rank_zero()
     from dataclasses import asdict
 
     from cloudreg_cli.doctor import examine

@@ -1,22 +1,25 @@
 """The pipeline: orders the stages of the packages and does nothing else.
 
-channels → completeness → shading of each → survey and placement on one → bias of each → fused volume of each.
+completeness → provisional shading, survey and placement on one channel → shading, bias and volume of each channel.
 Every plane of the alignment channel is decoded for its sample, its survey and its fusion; the other channels
 skip most of the survey.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from cloudreg_cli.summary import summary
 from cloudreg_correct.bias import bias_stage
 from cloudreg_correct.corrected import CorrectedTiles
 from cloudreg_correct.sample import ShadingOptions, shading_stage
+from cloudreg_correct.shading import background_choice
+from cloudreg_io.errors import InputError
 from cloudreg_io.fields import Bias, Shading
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, executor, open_run
 from cloudreg_io.space import Bounds
@@ -26,6 +29,7 @@ from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.fingerprint import fingerprint
 from cloudreg_io.tiles.open import open_acquisition
 from cloudreg_io.volumes.spec import SMALLEST
+from cloudreg_stitch.adopt import adopt, given_placement, require_unedited
 from cloudreg_stitch.align import place
 from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse
 from cloudreg_stitch.options import AlignOptions
@@ -118,6 +122,7 @@ def run_in_pool(
     needed = list(dict.fromkeys([aligned, *channels]))
     report = check(data, needed)
     report.error(options.missing)
+    _require_sensible(options, data)
     with open_run(
         out,
         command="run",
@@ -130,13 +135,33 @@ def run_in_pool(
     ) as run:
         for problem in report.problems:
             run.warn(f"left out: {problem}")
-        prepared = {channel: _prepare(run, data, channel, options) for channel in needed}
-        placement = _placement(run, prepared[aligned], options)
-        whole = aligned if options.placement is None else ""
+        first = _shaded(run, data, aligned, options, None) if options.placement is None else None
+        placement = _placement(run, first, options)
         fusions = [
-            _fuse(run, prepared[channel], placement, options, surveyed=channel == whole) for channel in channels
+            _fuse(run, _shaded(run, data, channel, options, placement), placement, options, first)
+            for channel in channels
         ]
         return summary(run.out, placement, fusions)
+
+
+def _require_sensible(options: RunOptions, data: Acquisition) -> None:
+    """Say what is wrong with an option before OUT is made."""
+    background_choice(options.background)
+    AlignOptions(search=options.search)
+    if options.placement is not None:
+        given_placement(options.placement, data.grid)
+
+
+@contextmanager
+def _naming(channel: str, without: str) -> Iterator[None]:
+    """What cannot be estimated on a channel, an empty one for example, does not have to stop the others."""
+    try:
+        yield
+    except InputError as error:
+        what = error.what if channel in error.what else f"channel {channel}: {error.what}"
+        leave = f"or leave this out with {without}, or the channel with --channels"
+        fix = f"{error.fix}; {leave}" if error.fix and without not in error.fix else error.fix or leave
+        raise InputError(what, why=error.why, fix=fix) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +177,18 @@ class _Channel:
         return CorrectedTiles(self.raw, self.shading) if self.shading else self.raw
 
 
-def _prepare(run: Run, data: Acquisition, channel: str, options: RunOptions) -> _Channel:
+def _shaded(
+    run: Run, data: Acquisition, channel: str, options: RunOptions, placement: Placement | None
+) -> _Channel:
+    """A channel and its shading: provisional until the tiles are placed, then one that makes neighbours agree."""
     raw = data.source(channel, fill_missing=options.missing == "fill")
     identity = {"acquisition": fingerprint(data, [channel]), "missing": options.missing}
     if not options.shading:
         return _Channel(raw, None, identity)
     chosen = ShadingOptions(background=options.background, sample=options.sample, identity=identity)
-    path = shading_stage(run, raw, chosen)
+    positions = placement.positions_of(channel) if placement else None
+    with _naming(channel, "--no-shading"):
+        path = shading_stage(run, raw, chosen, positions=positions, provisional=placement is None)
     return _Channel(raw, Shading.load(path), identity | {"shading": digest(path)})
 
 
@@ -166,21 +196,22 @@ def _align(channel: _Channel, options: RunOptions) -> AlignOptions:
     return AlignOptions(search=options.search, identity=channel.identity)
 
 
-def _placement(run: Run, channel: _Channel, options: RunOptions) -> Placement:
-    """Where the tiles go: as a given file says, or as this channel shows."""
-    if options.placement is not None:
-        placement = Placement.load(options.placement)
-        placement.save(run.out / "placement.json")
-        return placement
+def _placement(run: Run, channel: _Channel | None, options: RunOptions) -> Placement:
+    """Where the tiles go: as this channel shows, or as a given file says."""
+    if channel is None:
+        given = cast("Path", options.placement)
+        return adopt(run, Placement.load(given), given)
     align = _align(channel, options)
-    return place(run, channel.shaded, survey(run, channel.shaded, align), align)
+    placement = place(run, channel.shaded, survey(run, channel.shaded, align), align)
+    require_unedited(run, placement)
+    return placement
 
 
 def _fuse(
-    run: Run, channel: _Channel, placement: Placement, options: RunOptions, *, surveyed: bool
+    run: Run, channel: _Channel, placement: Placement, options: RunOptions, aligned: _Channel | None
 ) -> FusionReport:
     """The volume of one channel, its shading and bias corrected on the way."""
-    bias = _bias(run, channel, placement, options, surveyed=surveyed)
+    bias = _bias(run, channel, placement, options, aligned)
     source = CorrectedTiles(
         channel.raw,
         channel.shading,
@@ -202,11 +233,16 @@ def _fuse(
 
 
 def _bias(
-    run: Run, channel: _Channel, placement: Placement, options: RunOptions, *, surveyed: bool
+    run: Run, channel: _Channel, placement: Placement, options: RunOptions, aligned: _Channel | None
 ) -> Path | None:
     """The bias of a channel, from the small copies of its tiles; those of the alignment channel are there."""
     if not options.bias:
         return None
-    look = survey if surveyed else overview_survey
-    array, grid, covered = overview(look(run, channel.shaded, _align(channel, options)), placement)
-    return bias_stage(run, array, grid, channel.raw.channel, mask=covered)
+    name = channel.raw.channel
+    if aligned is not None and aligned.raw.channel == name:
+        small = survey(run, aligned.shaded, _align(aligned, options))
+    else:
+        small = overview_survey(run, channel.shaded, _align(channel, options))
+    array, grid, covered = overview(small, placement)
+    with _naming(name, "--no-bias"):
+        return bias_stage(run, array, grid, name, mask=covered)

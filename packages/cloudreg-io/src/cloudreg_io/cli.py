@@ -14,6 +14,7 @@ from cloudreg_io.console import (
     MemoryOption,
     OverwriteFlag,
     command_progress,
+    only_rank_zero,
     typed_place,
 )
 
@@ -147,6 +148,7 @@ def download(
     from cloudreg_io.space import Bounds
     from cloudreg_io.volumes.download import download as do
 
+    only_rank_zero()
     report = do(
         url,
         file,

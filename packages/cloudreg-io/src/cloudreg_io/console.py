@@ -25,8 +25,12 @@ from cloudreg_io.errors import CloudRegError, InputError
 if TYPE_CHECKING:
     from cloudreg_io.run.progress import Progress
 
-# the ranks of an MPI job, as MPICH, Open MPI and Slurm announce them
-_RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
+# rank and size of an MPI job, as MPICH, Open MPI and Slurm announce them
+_RANK_VARIABLES = {
+    "PMI_RANK": "PMI_SIZE",
+    "OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE",
+    "SLURM_PROCID": "SLURM_STEP_NUM_TASKS",
+}
 _CHATTY = ("numba", "botocore", "boto3", "urllib3", "matplotlib", "asyncio")
 
 
@@ -102,6 +106,8 @@ def run_app(app: typer.Typer) -> NoReturn:
     if rank == 0:
         signal.signal(signal.SIGTERM, _terminated)
     else:
+        # Ctrl-C reaches every rank; rank 0 decides what it means, the others finish what they are at
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         # answers and help texts come from rank 0 alone
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 -- stays open until the process ends
     sys.exit(_status(app, debug=debug, standalone=rank == 0))
@@ -115,6 +121,7 @@ def _status(app: typer.Typer, *, debug: bool, standalone: bool) -> int:
         _say("terminated; the same command goes on where it stopped")
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
+        _say("interrupted; the same command goes on where it stopped")
         return 128 + signal.SIGINT
     except Exception as error:
         usage = getattr(error, "exit_code", None)
@@ -122,7 +129,8 @@ def _status(app: typer.Typer, *, debug: bool, standalone: bool) -> int:
             return usage
         if debug:
             traceback.print_exc()
-        _say(explained(error))
+        if standalone or not isinstance(error, CloudRegError):  # what all ranks find wrong, rank 0 says
+            _say(explained(error))
         return 1
     return result if isinstance(result, int) else 0
 
@@ -161,8 +169,16 @@ def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 def mpi_rank() -> int:
     """Rank of this process in an MPI job; 0 outside of one. MPI itself is not started."""
-    found = [os.environ.get(name, "") for name in _RANK_VARIABLES]
-    return next((int(rank) for rank in found if rank.isdigit()), 0)
+    for rank, size in ((os.environ.get(r, ""), os.environ.get(s, "")) for r, s in _RANK_VARIABLES.items()):
+        if rank.isdigit() and size.isdigit() and int(size) > 1:
+            return int(rank)
+    return 0
+
+
+def only_rank_zero() -> None:
+    """End this process unless it is the first of an MPI job: called by commands that are the work of one."""
+    if mpi_rank():
+        raise typer.Exit
 
 
 def set_up_logging(*, debug: bool) -> None:

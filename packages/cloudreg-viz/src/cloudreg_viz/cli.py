@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cloudreg_io.console import DebugFlag, JsonFlag, typed_place, version_option
+from cloudreg_io.console import DebugFlag, JsonFlag, only_rank_zero, typed_place, version_option
 
 app = typer.Typer(help="Look at the volumes of a run.", no_args_is_help=True, add_completion=False)
 app.callback()(version_option)
@@ -31,6 +31,7 @@ def serve(
     The first line of the output is the link. On a remote machine choose a port, type
     `ssh -L PORT:127.0.0.1:PORT HOST` on your own, and open the same link there.
     """
+    only_rank_zero()
     from cloudreg_viz.serve import serving
     from cloudreg_viz.waiting import open_in_browser, stop_signal
 
@@ -60,6 +61,7 @@ def link(
 
     For volumes that lie where a browser can read them: --data https://… or s3://…
     """
+    only_rank_zero()
     from cloudreg_io.files.atomic import write_json
     from cloudreg_viz.link import check_data_address
     from cloudreg_viz.link import link as make_link
@@ -81,6 +83,7 @@ def picture(
     debug: DebugFlag = False,
 ) -> None:
     """Draw three planes of every volume of OUT, with a scale bar, where the tiles were placed, and the shading."""
+    only_rank_zero()
     from cloudreg_viz.picture import draw
 
     draw(out, file, width=width)

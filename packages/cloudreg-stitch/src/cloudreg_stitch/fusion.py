@@ -130,6 +130,8 @@ def fuse(run: Run, source: TileSource, placement: Placement, options: FuseOption
     job = run.share(f"{STAGE} {source.channel}", _Job(scene, url, spec, scratch))
     units = [Unit(_key(window, plan), _Task(job, window)) for window in plan.windows]
     outputs = [f"qc/fusion.{source.channel}.json"] + ([] if options.destination else [source.channel])
+    if run.finished(STAGE, source.channel) and location.is_file and not location.path.exists():
+        run.require_outputs(STAGE, source.channel)  # before an empty volume takes the place of what was deleted
     results = run.stage(STAGE, fuse_unit, units, channel=source.channel, options=keyed, outputs=outputs)
     release()
     volume = create_volume(url, spec)

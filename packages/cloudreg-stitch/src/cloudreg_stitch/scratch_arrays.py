@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from cloudreg_io.files.atomic import temporary_beside
+from cloudreg_io.files.atomic import naming_full_disk, temporary_beside
 from cloudreg_io.run import count
 
 
@@ -47,7 +47,7 @@ def whole_folder(path: Path) -> Iterator[tuple[Path, ExitStack]]:
     temporary = temporary_beside(path)
     temporary.mkdir()
     try:
-        with ExitStack() as files:
+        with naming_full_disk(path, None), ExitStack() as files:
             yield temporary, files
         shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)

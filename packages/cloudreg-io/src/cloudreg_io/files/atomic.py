@@ -10,6 +10,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from cloudreg_io.errors import ToolError
 
 _PREFIX = ".tmp-"
 _NAME_LIMIT = 200  # bytes, below the 255 of common file systems
+_PARTLY = re.compile(r"\d+ requested and \d+ written")
 _counter = itertools.count()
 
 
@@ -123,16 +125,24 @@ def sync_files(paths: Sequence[Path]) -> None:
 
 
 @contextmanager
-def naming_full_disk(path: Path, temporary: Path, needed: int | None = None) -> Iterator[None]:
+def naming_full_disk(path: Path, temporary: Path | None, needed: int | None = None) -> Iterator[None]:
     """Turn "no space left" while `temporary` is written for `path` into an error with figures; remove it."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno == errno.EFBIG:
+            raise ToolError(
+                f"{path}: the file would be larger than this user may write",
+                fix="raise the limit (ulimit -f) and give the same command again: it goes on where it stopped",
+            ) from error
+        # NumPy's tofile tells of a full disk in words alone: "12288 requested and 12256 written"
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) and not _PARTLY.fullmatch(str(error)):
             raise
-        written = temporary.stat().st_size if temporary.exists() else 0
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)  # first: what it took is free again
+        written = 0
+        if temporary is not None:
+            written = temporary.stat().st_size if temporary.exists() else 0
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)  # first: what it took is free again
         size = f"needs {_megabytes(needed)}" if needed is not None else f"needs more than {_megabytes(written)}"
         raise ToolError(
             f"{path}: disk full: {size}, {_megabytes(shutil.disk_usage(path.parent).free)} free on "

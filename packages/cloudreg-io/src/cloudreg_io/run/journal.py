@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudreg_io.errors import InputError
+from cloudreg_io.files.atomic import naming_full_disk
 from cloudreg_io.run.counters import Cost
 
 StageKey = tuple[str, str]
@@ -78,9 +79,11 @@ class Journal:
 
     def _append(self, event: str, stage: StageKey, **content: Any) -> None:
         entry = {"event": event, "stage": stage[0], "channel": stage[1], **content}
-        self._file.write(json.dumps(entry, sort_keys=True).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        line = json.dumps(entry, sort_keys=True).encode() + b"\n"
+        with naming_full_disk(self.path, None, len(line)):
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self._apply(entry)
 
     def _replay(self) -> None:
@@ -93,7 +96,7 @@ class Journal:
         for number, line in enumerate(data[:whole].splitlines(), start=1):
             try:
                 self._apply(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(
                     f"{self.path} line {number} cannot be read: {error}",
                     why="the journal was edited or the disk is damaged",
@@ -104,7 +107,7 @@ class Journal:
         record = self.record((entry["stage"], entry["channel"]))
         event = entry["event"]
         if event == "begin":
-            record.options, record.outputs = entry["options"], entry["outputs"]
+            record.options, record.outputs = dict(entry["options"]), [_inside(name) for name in entry["outputs"]]
         elif event == "done":
             record.results[entry["unit"]] = entry["result"]
             record.cost = record.cost + Cost(**entry["cost"])
@@ -116,3 +119,10 @@ class Journal:
             self.stages[entry["stage"], entry["channel"]] = StageRecord(outputs=record.outputs)
         else:
             raise ValueError(f"unknown event {event!r}")
+
+
+def _inside(output: str) -> str:
+    # --overwrite deletes what the journal lists: an edited journal must not lead out of OUT
+    if not output or output.startswith("/") or {"", ".", ".."} & set(output.split("/")):
+        raise ValueError(f"output {output!r} does not lie in the folder")
+    return output

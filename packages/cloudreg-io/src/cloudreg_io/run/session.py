@@ -27,7 +27,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from cloudreg_io.errors import InputError
+from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.run.executor import InlineExecutor, workers
 from cloudreg_io.run.journal import Journal, StageKey, StageRecord
@@ -40,6 +40,7 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 HIDDEN = ".cloudreg"
+_LONGEST_SHOWN = 80  # characters of an option's value
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Run:
         self._provenance = provenance
         self._progress = progress
         self._overwrite = overwrite
+        self._used: dict[StageKey, None] = {}
 
     def share(self, name: str, value: T) -> Shared[T]:
         """Make a value available to the workers' tasks through a small descriptor."""
@@ -152,6 +154,7 @@ class Run:
             The stage was done here with other options, or an output exists that the journal does not list.
         """
         key = (name, channel)
+        self._used[key] = None
         record = self._begin(key, json.loads(json.dumps(dict(options or {}))), outputs)
         todo = [(unit, self._marker(key, unit)) for unit in units if unit.key not in record.results]
         if todo or not record.ended:
@@ -198,6 +201,25 @@ class Run:
     def _marker(self, key: StageKey, unit: Unit) -> Path:
         return marker(self._running, *key, unit.key)
 
+    def require_outputs(self, *stage: str) -> None:
+        """Check that what a stage (name, channel) made is there; at the end of a command, all its stages.
+
+        Raises
+        ------
+        NotFoundError
+            Naming the first that is not: a stage that the journal calls done is not done again.
+        """
+        for key in [(stage[0], stage[1])] if stage else self._used:
+            record = self._journal.record(key)
+            made_by = " of ".join(filter(None, key))
+            for path in (self.out / output for output in record.outputs if record.ended):
+                if not path.exists():
+                    raise NotFoundError(
+                        f"{path} is not there any more",
+                        why=f"the stage {made_by} made it, and it was deleted or moved since",
+                        fix="put it back, or add --overwrite to do everything in this folder again",
+                    )
+
 
 @contextmanager
 def open_run(
@@ -241,21 +263,37 @@ def open_run(
     with lock(hidden / "lock"):
         journal = Journal(hidden / "journal.jsonl")
         try:
+            if overwrite and _lost(out, journal):
+                for key in list(journal.stages):
+                    journal.reset(key)
             provenance = Provenance(out / "provenance.json", command, options or {}, inputs or {})
-            yield Run(out, pool or InlineExecutor(), workers(jobs), journal, provenance, progress, overwrite)
+            run = Run(out, pool or InlineExecutor(), workers(jobs), journal, provenance, progress, overwrite)
+            yield run
+            run.require_outputs()
         finally:
             journal.close()
 
 
+def _lost(out: Path, journal: Journal) -> bool:
+    """Whether an output of a finished stage was deleted: what other stages made of it cannot be trusted to fit."""
+    records = journal.stages.values()
+    return any(not (out / output).exists() for record in records if record.ended for output in record.outputs)
+
+
 def _changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) -> InputError:
     names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    changes = "; ".join(f"{name} was {old.get(name)!r}, now {new.get(name)!r}" for name in names)
+    changes = "; ".join(f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}" for name in names)
     stage = " of ".join(filter(None, key))
     return InputError(
         f"{out} holds the stage {stage} made with other options: {changes}",
         why="results of different options must not be mixed in one folder",
         fix="add --overwrite to replace what this depends on, or choose another OUT",
     )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _remove(path: Path) -> None:

@@ -97,10 +97,14 @@ def _parse(path: Path) -> Mapping[str, Any]:
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: no such file", fix="check the path") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise InputError(
+            f"{path}: cannot be read: {error.strerror}", fix="give a file that this user may read"
+        ) from error
     except ValueError as error:
         raise InputError(
-            f"{path}: not valid JSON: {error}", why="a comma or bracket was lost in editing"
+            f"{path}: not valid JSON: {error}",
+            why="a comma or bracket was lost in editing",
+            fix="correct that line, or give another file",
         ) from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: must hold a JSON object, as placement.json of an OUT folder does")

@@ -16,14 +16,13 @@ from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles import Acquisition, TileSource, fingerprint, open_acquisition
 from cloudreg_io.tiles.apart import require_apart
 from cloudreg_io.tiles.completeness import check
+from cloudreg_stitch.adopt import PLACEMENT, adopt, given_placement, require_unedited
 from cloudreg_stitch.align import place
 from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.placement import Placement, Vector3
 from cloudreg_stitch.survey import survey
 
-PLACEMENT = "placement.json"
-ADOPTION = "given placement"
 # Makes a source of corrected planes: (source, shading, bias, positions by tile name).
 Corrector = Callable[..., TileSource]
 
@@ -130,6 +129,9 @@ def stitch(
     check(data, wanted).error(options.missing)
     sources = _Sources(data, options, corrector)
     sources.require(wanted)
+    AlignOptions(options.search)  # what is wrong with an option is said before OUT is made
+    if options.placement is not None:
+        given_placement(options.placement, data.grid)
     with open_run(
         folder,
         command="stitch",
@@ -162,9 +164,11 @@ def _placement(run: Run, sources: _Sources, channel: str, options: StitchOptions
         identity = sources.identity(channel) | {"bias": None}  # bias lies in the frame that alignment finds
         align = AlignOptions(options.search, options.placement, identity)
         source = sources.shaded(channel)
-        return place(run, source, survey(run, source, align), align)
+        placement = place(run, source, survey(run, source, align), align)
+        require_unedited(run, placement)
+        return placement
     if options.placement is not None:
-        return _adopted(run, Placement.load(options.placement), options.placement)
+        return adopt(run, Placement.load(options.placement), options.placement)
     if not path.exists():
         raise NotFoundError(
             f"{path} does not exist",
@@ -172,26 +176,6 @@ def _placement(run: Run, sources: _Sources, channel: str, options: StitchOptions
             fix="leave --fuse-only out to align first, or name a placement file: --placement FILE",
         )
     return Placement.load(path)
-
-
-def _adopted(run: Run, placement: Placement, given: Path) -> Placement:
-    """Make a given placement that of OUT, unless OUT has another: volumes and placement.json must agree."""
-    path = run.out / PLACEMENT
-    if path.exists() and not run.finished(ADOPTION):
-        if Placement.load(path) != placement:
-            raise InputError(
-                f"{path} is another placement than {given}",
-                why="an alignment was made in this folder",
-                fix=f"choose another OUT, or edit {path} and leave --placement out",
-            )
-        return placement
-    run.stage(ADOPTION, _no_work, [], options={"placement": digest(placement.to_json())}, outputs=[PLACEMENT])
-    placement.save(path)
-    return placement
-
-
-def _no_work(_: object) -> None:
-    """Nothing: adopting a placement has no units."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,12 @@ class Bounds:
         object.__setattr__(self, "lower", vector3i(self.lower))
         object.__setattr__(self, "upper", vector3i(self.upper))
         if any(u < low for low, u in zip(self.lower, self.upper, strict=True)):
-            raise InputError(f"bounds {self.lower}..{self.upper} end before they begin")
+            raise InputError(
+                f"bounds {self} end before they begin", fix="first the lower corner x, y, z, then the upper"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.lower}..{self.upper}"
 
     @classmethod
     def of_size(cls, size: Sequence[int], lower: Sequence[int] = (0, 0, 0)) -> Bounds:

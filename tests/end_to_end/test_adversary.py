@@ -1,13 +1,19 @@
 """Commands given wrongly, or in odd places: refused before anything is made, or simply done."""
 
+import contextlib
+import io
+import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 
 import pytest
 
+from cloudreg_cli.main import main
 from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
-from support.command import command
+from support.trees import tree
 
 PLAIN = ("--no-shading", "--no-bias")
 
@@ -47,13 +53,21 @@ def everything(folder):
     }
 
 
-def type_in(folder, *args, **options):
-    """A command line typed in a folder."""
-    done = subprocess.run(
-        command(*args), cwd=folder, capture_output=True, text=True, timeout=120, check=False, **options
-    )
-    assert "Traceback" not in done.stderr
-    return done
+def type_in(folder, *args):
+    """A command line typed in a folder; in this process, which saves the start of another."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    argv, handler = sys.argv, signal.getsignal(signal.SIGTERM)
+    with contextlib.chdir(folder), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        sys.argv = ["cloudreg", *map(str, args)]
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            sys.argv = argv
+            signal.signal(signal.SIGTERM, handler)
+    assert "Traceback" not in stderr.getvalue()
+    return subprocess.CompletedProcess(args, code, stdout.getvalue(), stderr.getvalue())
 
 
 def refused(done):
@@ -89,3 +103,88 @@ def test_results_never_go_into_the_raw_data(tmp_path, tiny, words, out):
     done = type_in(tmp_path, *words, "raw", os.path.join("raw", out))  # noqa: PTH118 -- as it is typed
     assert "raw" in refused(done)
     assert everything(raw) == before
+
+
+@pytest.fixture(scope="session")
+def finished(tiny, tmp_path_factory):
+    """A run without shading and bias."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    assert type_in(out.parent, "run", tiny, out, *PLAIN).returncode == 0
+    return out
+
+
+@pytest.fixture
+def again(tiny, finished, tmp_path):
+    """A copy of that run, and what gives the same command once more."""
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    return out, lambda *more: type_in(tmp_path, "run", tiny, out, *PLAIN, *more)
+
+
+@pytest.mark.parametrize("lost", ["CHN00", "placement.json", "qc/placement.json"])
+def test_what_was_deleted_is_missed_and_made_again(finished, again, lost):
+    out, command = again
+    path = out / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert lost in refused(command())
+    assert command("--overwrite").returncode == 0
+    assert tree(out) == tree(finished)
+
+
+def test_an_edit_of_the_placement_is_not_passed_over(again):
+    out, command = again
+    placement = json.loads((out / "placement.json").read_text())
+    placement["tiles"][1]["position"][0] += 3
+    (out / "placement.json").write_text(json.dumps(placement))
+    assert "placement.json was edited" in refused(command())
+    edited = command("--placement", "out/placement.json", "--overwrite")
+    assert edited.returncode == 0, edited.stderr
+    assert json.loads((out / "placement.json").read_text()) == placement
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        {"options": 5, "outputs": []},
+        {"options": {}, "outputs": 7},
+        {"options": {}, "outputs": ["../precious"]},
+        {"options": {}, "outputs": ["/precious"]},
+        {"options": {}, "outputs": ["."]},
+    ],
+)
+def test_an_edited_journal_leads_nowhere(again, begin):
+    out, command = again
+    (out.parent / "precious").mkdir()
+    journal = out / ".cloudreg" / "journal.jsonl"
+    line = json.dumps({"event": "begin", "stage": "other", "channel": "", **begin})
+    journal.write_text(journal.read_text() + line + "\n")
+    before = tree(out)
+    assert "journal" in refused(command("--overwrite"))
+    assert tree(out) == before
+    assert (out.parent / "precious").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--search", "-1", "5", "5"), "search"),
+        (("--background", "nan"), "background"),
+        (("--background", "-3"), "background"),
+        (("--background", "some"), "background"),
+        (("--bounds", "5", "0", "0", "4", "9", "9"), "bounds"),
+        (("--placement", "{tmp}"), "{tmp}"),
+        (("--placement", "{tmp}/none.json"), "none.json"),
+        (("--placement", "{tmp}/other.json"), "other.json"),
+        (("--memory", "lots"), "--memory"),
+        (("--channels", "0,7"), "channel 7"),
+    ],
+)
+def test_what_is_wrong_with_an_option_is_said_before_anything_is_made(tiny, finished, tmp_path, words, named):
+    placement = json.loads((finished / "placement.json").read_text())
+    placement["tiles"][1]["name"] = "LOC999"
+    placement["pairs"] = []
+    (tmp_path / "other.json").write_text(json.dumps(placement))
+    done = type_in(tmp_path, "run", tiny, "out", *PLAIN, *(word.format(tmp=tmp_path) for word in words))
+    refused(done)
+    assert named.format(tmp=tmp_path) in done.stderr
+    assert not (tmp_path / "out").exists()

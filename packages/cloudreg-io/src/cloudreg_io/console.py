@@ -31,6 +31,7 @@ _RANK_VARIABLES = {
     "OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE",
     "SLURM_PROCID": "SLURM_STEP_NUM_TASKS",
 }
+_ENDINGS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _CHATTY = ("numba", "botocore", "boto3", "urllib3", "matplotlib", "asyncio")
 
 
@@ -104,7 +105,8 @@ def run_app(app: typer.Typer) -> NoReturn:
     set_up_logging(debug=debug)
     rank = mpi_rank()
     if rank == 0:
-        signal.signal(signal.SIGTERM, _terminated)
+        for number in _ENDINGS:
+            signal.signal(number, _stop)
     else:
         # Ctrl-C reaches every rank; rank 0 decides what it means, the others finish what they are at
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -117,12 +119,9 @@ def _status(app: typer.Typer, *, debug: bool, standalone: bool) -> int:
     try:
         # standalone: typer prints what is wrong with a command line, and exits
         result = typer.main.get_command(app)(standalone_mode=standalone)
-    except _Terminated:
-        _say("terminated; the same command goes on where it stopped")
-        return 128 + signal.SIGTERM
-    except KeyboardInterrupt:
-        _say("interrupted; the same command goes on where it stopped")
-        return 128 + signal.SIGINT
+    except _Stopped as stopped:
+        _say(f"{_ENDINGS[stopped.number]}; the same command goes on where it stopped")
+        return 128 + stopped.number
     except Exception as error:
         usage = getattr(error, "exit_code", None)
         if not standalone and isinstance(usage, int):
@@ -145,6 +144,10 @@ def explained(error: Exception) -> str:
             "  why: it was killed, most likely because memory ran out\n"
             "  fix: give the same command with fewer --jobs; it goes on where it stopped"
         )
+    if isinstance(error, MemoryError):
+        return (
+            f"error: not enough memory: {error}\n  fix: the same command with fewer --jobs or a smaller --search"
+        )
     if isinstance(error, OSError):
         return f"error: {error}\n  fix: when that is put right, give the same command; it goes on where it stopped"
     return (
@@ -159,12 +162,16 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-class _Terminated(BaseException):
-    """SIGTERM, as an exception: `with` blocks are left in order."""
+class _Stopped(BaseException):
+    """Ctrl-C or SIGTERM, as an exception that typer does not catch: `with` blocks are left in order."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    raise _Stopped(number)
 
 
 def mpi_rank() -> int:

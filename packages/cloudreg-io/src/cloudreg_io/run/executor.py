@@ -21,6 +21,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -110,8 +111,10 @@ def _process_pool(jobs: int) -> Iterator[Executor]:
 def _mpi_executor() -> Iterator[Executor | None]:
     os.environ.update(_ONE_THREAD)
     try:
-        from mpi4py import MPI
-        from mpi4py.futures import MPICommExecutor
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign launcher, by every rank; see below
+            from mpi4py import MPI
+            from mpi4py.futures import MPICommExecutor
     except (ImportError, RuntimeError) as error:
         raise ToolError(
             f"started by an MPI launcher, but mpi4py cannot be used: {error}",

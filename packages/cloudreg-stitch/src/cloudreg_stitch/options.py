@@ -40,9 +40,10 @@ class AlignOptions:
 
     def search_of(self, grid: TileGrid) -> Vector3i:
         """Search range x, y, z in voxels for this acquisition."""
-        if self.search is not None:
-            return self.search
         width, height, planes = grid.tile_size
+        if self.search is not None:  # farther than a tile there is nothing to compare
+            x, y, z = (min(reach, n - 1) for reach, n in zip(self.search, grid.tile_size, strict=True))
+            return (x, y, z)
         return (_reach(width), _reach(height), min(10, planes - 1))
 
     def to_json(self) -> dict[str, Any]:

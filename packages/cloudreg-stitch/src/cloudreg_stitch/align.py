@@ -74,9 +74,13 @@ def place(run: Run, source: TileSource, survey: Survey, options: AlignOptions | 
     keyed = options.to_json()
     first = _measure(run, survey, frame, keyed)
     level = threshold(first)
-    measurements, confidences = first, [confidence(m, level) for m in first]
+    seen = _seen(survey)
+    measurements, confidences = (
+        first,
+        [confidence(m, level) if s else 0.0 for m, s in zip(first, seen, strict=True)],
+    )
     links, solution = _solve(survey, frame, measurements, confidences)
-    again = _missed(survey, confidences, solution)
+    again = [i for i in _missed(survey, confidences, solution) if seen[i]]
     if again:
         measurements = _measure_again(run, survey, again, solution, first, keyed)
         # fewer trials, so a lower level; a pair that did not need a second search keeps its confidence
@@ -171,6 +175,12 @@ def _measure_again(
         "displacement again", measure_pair, list(units.values()), channel=survey.channel, options=options
     )
     return [Measurement.from_json(results[units[i].key]) if i in units else m for i, m in enumerate(first)]
+
+
+def _seen(survey: Survey) -> list[bool]:
+    """Whether both tiles of each pair hold enough to be compared; a match in near noise proves nothing."""
+    dark = [statistics is not None and statistics.dark for statistics in survey.tiles]
+    return [not (dark[pair.a] or dark[pair.b]) for pair in survey.plan.pairs]
 
 
 def _missed(survey: Survey, confidences: Sequence[float], solution: Solution) -> list[int]:

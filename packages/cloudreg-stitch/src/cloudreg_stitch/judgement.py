@@ -79,6 +79,16 @@ class Findings:
         object.__setattr__(self, "weights", dict(zip(self.links, self.solution.weights.tolist(), strict=True)))
         object.__setattr__(self, "pairs_of", tuple(map(tuple, pairs_of)))
 
+    def dark(self, tile: int) -> bool:
+        """Whether a tile holds too little to be aligned."""
+        statistics = self.survey.tiles[tile]
+        return statistics is not None and statistics.dark
+
+    def blank(self, tile: int) -> bool:
+        """Whether a tile holds nothing."""
+        statistics = self.survey.tiles[tile]
+        return statistics is not None and statistics.blank
+
     def trusted(self, tile: int) -> bool:
         """Whether a tile is placed by more than the stage."""
         return tile in self.pinned or bool(self.used.intersection(self.pairs_of[tile]))
@@ -104,6 +114,8 @@ def _judge_one(findings: Findings, tile: int, connected: bool) -> Verdict:
         remarks = [("pinned", "the placement file says so")]
     elif used:
         remarks = _about_placed(findings, pairs, used, confidence, connected)
+    elif findings.dark(tile) and not findings.blank(tile):
+        remarks = [("stage_position", "too dark to be aligned"), ("low_confidence", _dark(findings, tile))]
     else:
         remarks = [("stage_position", _why_not_placed(findings, tile, pairs))]
     remarks += _about_content(findings, tile, placed=bool(used))
@@ -159,12 +171,25 @@ def _blank(contrast: float, change: float, mean: float) -> str:
     )
 
 
+def _dark(findings: Findings, tile: int) -> str:
+    statistics = findings.survey.tiles[tile]
+    if statistics is None:
+        return "nothing is known of it"
+    return (
+        f"dark: its change from plane to plane, {statistics.change:.1f} counts, is nearly all noise "
+        f"(contrast {statistics.contrast:.2f}, where noise has 1.00)"
+    )
+
+
 def _why_not_placed(findings: Findings, tile: int, pairs: Sequence[int]) -> str:
     reasons = []
     for i in pairs:
         pair = findings.survey.plan.pairs[i]
-        other = findings.survey.plan.grid.tiles[pair.b if pair.a == tile else pair.a].name
-        if findings.confidences[i] > 0:
+        neighbour = pair.b if pair.a == tile else pair.a
+        other = findings.survey.plan.grid.tiles[neighbour].name
+        if findings.dark(tile) or findings.dark(neighbour):
+            reason = "there is too little in one of them to compare"
+        elif findings.confidences[i] > 0:
             reason = "contradicts the other displacements"
         else:
             reason = evidence_against(findings.measurements[i], findings.level)

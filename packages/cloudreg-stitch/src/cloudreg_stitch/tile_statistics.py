@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLANK_CONTRAST = 1.1
+_DARK_CONTRAST = 1.25  # at 60 counts of tissue over a noise of 6 it is above 2
 _EVERY = 8  # planes between two samples of the statistics
 _ROWS = 16  # rows between two samples of the noise
 
@@ -58,6 +59,11 @@ class TileStatistics:
     def blank(self) -> bool:
         """Whether there is nothing but noise."""
         return self.contrast < _BLANK_CONTRAST
+
+    @property
+    def dark(self) -> bool:
+        """Whether what there is changes so much less than noise that a match in it proves nothing."""
+        return self.contrast < _DARK_CONTRAST
 
     def to_json(self) -> dict[str, Any]:
         """For the journal."""

@@ -1,6 +1,7 @@
 """Build every package's wheel and install each alone, in an environment of its own.
 
-The rest comes from the registry. Each environment is checked with `pip check` and every module of the package is imported there.
+The rest comes from the registry. Each environment is checked with `pip check`, and every module of the package is
+imported there.
 """
 
 from __future__ import annotations

@@ -81,53 +81,33 @@ def tiles(
     """
     import json
 
-    from cloudreg_io.run import executor
+    from cloudreg_correct.sample import ShadingOptions
+    from cloudreg_correct.shading import background_choice
+    from cloudreg_correct.steps import correct_acquisition
+    from cloudreg_correct.tiles import TileOptions
 
-    with executor(jobs) as pool:
-        if pool is None:  # a worker rank: its work is done
-            return
-        from cloudreg_correct.layout import COMMAND, Layout
-        from cloudreg_correct.memory import require_memory
-        from cloudreg_correct.sample import ShadingOptions
-        from cloudreg_correct.shading import background_choice
-        from cloudreg_correct.tiles import TileOptions, correct_tiles
-        from cloudreg_io.run import open_run
-        from cloudreg_io.tiles import open_acquisition
-
-        data = open_acquisition(acquisition, voxel_size=voxel_size)
-        x, y, _ = data.grid.tile_size
-        require_memory(memory_bytes(memory), jobs, 24 * x * y)  # raw, encoded, and float fields of a plane
-        Layout.of(data, out)  # before a folder is made for the journal
-        options = TileOptions(ShadingOptions(background_choice(background), sample), shading, compression, missing)
-        names = [name.strip() for name in channels.split(",") if name.strip()]
-        recorded = {
-            "channels": names,
-            "background": background,
-            "sample": sample,
-            "shading": str(shading) if shading else None,
-            "compression": compression,
-            "missing": missing,
-        }
-        with open_run(
-            out,
-            command=COMMAND,
-            options=recorded,
-            inputs={"acquisition": str(data.root)},
-            pool=pool,
-            jobs=jobs,
-            progress=command_progress(context),
-            overwrite=overwrite,
-        ) as run:
-            reports = correct_tiles(run, data, names, options)
-        if as_json:
-            typer.echo(json.dumps({"out": str(out), "channels": [report.to_json() for report in reports]}))
-            return
-        for report in reports:
-            share = report.high / max(1, report.voxels)
-            typer.echo(
-                f"{report.channel}: {report.planes} planes corrected with {report.shading}; "
-                f"{share:.2%} of the voxels clipped at the bright end"
-            )
+    reports = correct_acquisition(
+        acquisition,
+        out,
+        [name.strip() for name in channels.split(",") if name.strip()],
+        TileOptions(ShadingOptions(background_choice(background), sample), shading, compression, missing),
+        voxel_size=voxel_size,
+        jobs=jobs,
+        memory=memory_bytes(memory),
+        overwrite=overwrite,
+        progress=command_progress(context),
+    )
+    if reports is None:  # a worker rank: its work is done
+        return
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), "channels": [report.to_json() for report in reports]}))
+        return
+    for report in reports:
+        share = report.high / max(1, report.voxels)
+        typer.echo(
+            f"{report.channel}: {report.planes} planes corrected with {report.shading}; "
+            f"{share:.2%} of the voxels clipped at the bright end"
+        )
 
 
 @app.command()
@@ -176,42 +156,26 @@ def volume(
     """
     import json
 
-    from cloudreg_io.run import executor
+    from cloudreg_correct.bias import BiasOptions
+    from cloudreg_correct.steps import correct_stitched
+    from cloudreg_correct.volume import VolumeOptions
 
-    with executor(jobs) as pool:
-        if pool is None:  # a worker rank: its work is done
-            return
-        from cloudreg_correct.bias import BiasOptions
-        from cloudreg_correct.memory import require_memory
-        from cloudreg_correct.volume import VolumeOptions, correct_volume, plan_correction
-        from cloudreg_io.run import open_run
-
-        options = VolumeOptions(voxel_size, BiasOptions(_numbers(iterations)), bias, compression)
-        _, spec = plan_correction(source, target, options)
-        width, (_, rows, depth) = spec.size[0], spec.chunk
-        require_memory(
-            memory_bytes(memory), jobs, 16 * width * rows * depth
-        )  # before a folder is made for the journal
-        with open_run(
-            work or _local(target),
-            command="correct volume",
-            options={
-                "voxel_size": voxel_size,
-                "bias": str(bias) if bias else None,
-                "iterations": iterations,
-                "compression": compression,
-            },
-            inputs={"source": source, "target": target},
-            pool=pool,
-            jobs=jobs,
-            progress=command_progress(context),
-            overwrite=overwrite,
-        ) as run:
-            report = correct_volume(run, source, target, options)
-        if as_json:
-            typer.echo(json.dumps(report.to_json()))
-        else:
-            typer.echo(f"{report.volume.url}: corrected with {report.bias}; {report.high} voxels clipped")
+    report = correct_stitched(
+        source,
+        target,
+        VolumeOptions(voxel_size, BiasOptions(_numbers(iterations)), bias, compression),
+        work=work,
+        jobs=jobs,
+        memory=memory_bytes(memory),
+        overwrite=overwrite,
+        progress=command_progress(context),
+    )
+    if report is None:  # a worker rank: its work is done
+        return
+    if as_json:
+        typer.echo(json.dumps(report.to_json()))
+    else:
+        typer.echo(f"{report.volume.url}: corrected with {report.bias}; {report.high} voxels clipped")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -221,13 +185,3 @@ def _numbers(text: str) -> tuple[int, ...]:
     if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
         raise InputError(f"--iterations {text}: not whole positive numbers", fix="--iterations 50,50,50,50")
     return tuple(int(part) for part in parts)
-
-
-def _local(target: str) -> Path:
-    from cloudreg_io.errors import InputError
-    from cloudreg_io.files.location import Location
-
-    location = Location.parse(target)
-    if not location.is_file:
-        raise InputError(f"{location} cannot hold the journal", fix="--work DIR names a local folder for it")
-    return location.path

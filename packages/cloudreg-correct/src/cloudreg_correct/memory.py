@@ -8,8 +8,8 @@ from cloudreg_io.errors import ToolError
 _PROCESS = 400_000_000
 
 
-def require_memory(memory: int, jobs: int, array_bytes: int) -> None:
-    """Refuse when `jobs` workers that each hold `array_bytes` do not fit into `memory` bytes.
+def require_memory(memory: int | None, jobs: int, array_bytes: int) -> None:
+    """Refuse when `jobs` workers that each hold `array_bytes` do not fit into `memory` bytes (None: any amount).
 
     Raises
     ------
@@ -18,7 +18,7 @@ def require_memory(memory: int, jobs: int, array_bytes: int) -> None:
     """
     processes = jobs + 1 if jobs > 1 else 1
     least = processes * _PROCESS + jobs * array_bytes
-    if memory < least:
+    if memory is not None and memory < least:
         raise ToolError(
             f"--memory {memory / 1e9:.2g} GB is too little: {jobs} jobs need {least / 1e9:.2g} GB",
             fix=f"fewer --jobs, or --memory {least / 1e9:.1f}GB",

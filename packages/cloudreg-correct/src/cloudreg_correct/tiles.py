@@ -51,6 +51,16 @@ class TileOptions:
     compression: Compression = "zstd"
     missing: Literal["error", "fill"] = "error"
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, for the provenance."""
+        return {
+            "background": self.shading.background,
+            "sample": self.shading.sample,
+            "shading": str(self.shading_files) if self.shading_files else None,
+            "compression": self.compression,
+            "missing": self.missing,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelReport:

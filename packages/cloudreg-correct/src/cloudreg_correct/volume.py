@@ -52,6 +52,15 @@ class VolumeOptions:
     bias_file: Path | None = None
     compression: Compression = "gzip"
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, for the provenance."""
+        return {
+            "voxel_size": self.voxel_size,
+            "bias": str(self.bias_file) if self.bias_file else None,
+            "iterations": list(self.bias.iterations),
+            "compression": self.compression,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeReport:

@@ -63,10 +63,12 @@ def test_debug_and_usage():
 
 
 def test_only_rank_0_speaks():
-    other = script("well", PMI_RANK="2")
+    ranks = {"PMI_RANK": "2", "PMI_SIZE": "3"}
+    other = script("well", **ranks)
     assert (other.returncode, other.stdout) == (0, "")
-    usage = script(PMI_RANK="2")
+    usage = script(**ranks)
     assert (usage.returncode, usage.stderr) == (2, "")
+    assert script("well", PMI_RANK="2").stdout == "done\n"  # a left-over variable makes no job
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 
 from cloudreg_cli.main import main
+from cloudreg_io.errors import NotFoundError
+from cloudreg_io.files.tiff import write_plane
+from cloudreg_io.run import Unit, open_run
 from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
+from support.command import cloudreg, command
 from support.trees import tree
 
 PLAIN = ("--no-shading", "--no-bias")
@@ -56,7 +62,7 @@ def everything(folder):
 def type_in(folder, *args):
     """A command line typed in a folder; in this process, which saves the start of another."""
     stdout, stderr = io.StringIO(), io.StringIO()
-    argv, handler = sys.argv, signal.getsignal(signal.SIGTERM)
+    argv, handlers = sys.argv, {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with contextlib.chdir(folder), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         sys.argv = ["cloudreg", *map(str, args)]
         try:
@@ -65,7 +71,8 @@ def type_in(folder, *args):
             code = end.code
         finally:
             sys.argv = argv
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     assert "Traceback" not in stderr.getvalue()
     return subprocess.CompletedProcess(args, code, stdout.getvalue(), stderr.getvalue())
 
@@ -123,21 +130,21 @@ def again(tiny, finished, tmp_path):
 
 @pytest.mark.parametrize("lost", ["CHN00", "placement.json", "qc/placement.json"])
 def test_what_was_deleted_is_missed_and_made_again(finished, again, lost):
-    out, command = again
+    out, repeat = again
     path = out / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert lost in refused(command())
-    assert command("--overwrite").returncode == 0
+    assert lost in refused(repeat())
+    assert repeat("--overwrite").returncode == 0
     assert tree(out) == tree(finished)
 
 
 def test_an_edit_of_the_placement_is_not_passed_over(again):
-    out, command = again
+    out, repeat = again
     placement = json.loads((out / "placement.json").read_text())
     placement["tiles"][1]["position"][0] += 3
     (out / "placement.json").write_text(json.dumps(placement))
-    assert "placement.json was edited" in refused(command())
-    edited = command("--placement", "out/placement.json", "--overwrite")
+    assert "placement.json was edited" in refused(repeat())
+    edited = repeat("--placement", "out/placement.json", "--overwrite")
     assert edited.returncode == 0, edited.stderr
     assert json.loads((out / "placement.json").read_text()) == placement
 
@@ -153,13 +160,13 @@ def test_an_edit_of_the_placement_is_not_passed_over(again):
     ],
 )
 def test_an_edited_journal_leads_nowhere(again, begin):
-    out, command = again
+    out, repeat = again
     (out.parent / "precious").mkdir()
     journal = out / ".cloudreg" / "journal.jsonl"
     line = json.dumps({"event": "begin", "stage": "other", "channel": "", **begin})
     journal.write_text(journal.read_text() + line + "\n")
     before = tree(out)
-    assert "journal" in refused(command("--overwrite"))
+    assert "journal" in refused(repeat("--overwrite"))
     assert tree(out) == before
     assert (out.parent / "precious").exists()
 
@@ -188,3 +195,73 @@ def test_what_is_wrong_with_an_option_is_said_before_anything_is_made(tiny, fini
     refused(done)
     assert named.format(tmp=tmp_path) in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_channel_without_signal_is_named_with_the_way_out(tmp_path):
+    raw = make_tiny(tmp_path / "raw", channels=2)
+    for plane in raw.glob("VW0/*/*CHN01*"):
+        write_plane(plane, np.full((64, 64), 100, np.uint16))
+    message = refused(type_in(tmp_path, "run", raw, "out", "--channels", "1"))
+    assert "channel CHN01: no signal" in message
+    assert "--no-shading" in message
+    message = refused(type_in(tmp_path, "run", raw, "other", "--channels", "1", "--no-shading"))
+    assert "channel CHN01: no tissue" in message
+    assert "--no-bias" in message
+    assert type_in(tmp_path, "run", raw, "plain", *PLAIN).returncode == 0
+
+
+def test_a_file_that_a_later_stage_misses_is_named_as_lost(tmp_path):
+    (tmp_path / "earlier").mkdir()
+    made = tmp_path / "earlier" / "made.txt"
+    with open_run(tmp_path / "earlier", command="t") as run:
+        run.stage("making", made.write_text, [Unit("all", "text")], outputs=[made.name])
+    made.unlink()
+
+    def read_it():
+        with open_run(tmp_path / "earlier", command="t") as run:
+            run.stage("making", made.write_text, [Unit("all", "text")], outputs=[made.name])
+            raise NotFoundError(f"{made}: no such file")
+
+    with pytest.raises(NotFoundError, match=r"made.txt is not there any more\n.*the stage making made it"):
+        read_it()
+
+
+def test_a_replaced_plane_is_noticed(tiny, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(tiny, raw)
+    assert type_in(tmp_path, "run", "raw", "out", *PLAIN).returncode == 0
+    first, second = sorted(raw.glob("VW0/LOC000/*.tif"))[:2]
+    shutil.copy(first, second)
+    assert "acquisition was" in refused(type_in(tmp_path, "run", "raw", "out", *PLAIN))
+
+
+@pytest.mark.parametrize(
+    "words", [("run", "{raw}", "out", "--memory", "lots"), ("inspect", "none"), ("run", "none", "out")]
+)
+def test_all_ranks_say_it_once(tiny, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    done = cloudreg(*(word.format(raw=tiny) for word in words), ranks=3, check=False, timeout=60)
+    refused(done)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_command_of_one_process_is_done_once(tiny, finished, tmp_path):
+    done = cloudreg("download", finished / "CHN00", tmp_path / "a.tif", "--voxel-size", 9, ranks=3, timeout=60)
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("ranks", [0, 3])
+def test_ctrl_c_ends_soon_and_can_be_gone_on_with(tiny, finished, tmp_path, ranks):
+    out = tmp_path / "out"
+    args = command("run", tiny, out, *PLAIN, ranks=ranks)
+    job = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    journal = out / ".cloudreg" / "journal.jsonl"
+    while job.poll() is None and not (journal.exists() and journal.stat().st_size):
+        time.sleep(0.002)
+    job.send_signal(signal.SIGINT)
+    _, stderr = job.communicate(timeout=60)
+    assert job.returncode == 130
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    assert type_in(tmp_path, "run", tiny, out, *PLAIN).returncode == 0
+    assert tree(out) == tree(finished)

@@ -19,7 +19,7 @@ import os
 import pickle
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ from cloudreg_io.run.journal import Journal, StageKey, StageRecord
 from cloudreg_io.run.lock import lock
 from cloudreg_io.run.progress import NO_PROGRESS, Progress
 from cloudreg_io.run.provenance import Provenance
+from cloudreg_io.run.refusals import changed, gone
 from cloudreg_io.run.units import Unit, marker, perform
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 HIDDEN = ".cloudreg"
-_LONGEST_SHOWN = 80  # characters of an option's value
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Run:
         record = self._journal.record(key)
         if record.options is not None and record.options != options:
             if not self._overwrite:
-                raise _changed(self.out, key, record.options, options)
+                raise changed(self.out, key, record.options, options)
             self._journal.reset(key)
             record = self._journal.record(key)
         if record.options is None:
@@ -209,16 +209,26 @@ class Run:
         NotFoundError
             Naming the first that is not: a stage that the journal calls done is not done again.
         """
-        for key in [(stage[0], stage[1])] if stage else self._used:
+        for path, maker in self._lost([(stage[0], stage[1])] if stage else self._used):
+            raise gone(path, maker)
+
+    def explain(self, error: NotFoundError) -> None:
+        """Say of a file that a later stage did not find that this folder once had it, if so.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        for path, maker in self._lost(self._used):
+            if str(path) in error.what:
+                raise gone(path, maker) from error
+
+    def _lost(self, stages: Iterable[StageKey]) -> Iterator[tuple[Path, str]]:
+        for key in stages:
             record = self._journal.record(key)
-            made_by = " of ".join(filter(None, key))
             for path in (self.out / output for output in record.outputs if record.ended):
                 if not path.exists():
-                    raise NotFoundError(
-                        f"{path} is not there any more",
-                        why=f"the stage {made_by} made it, and it was deleted or moved since",
-                        fix="put it back, or add --overwrite to do everything in this folder again",
-                    )
+                    yield path, " of ".join(filter(None, key))
 
 
 @contextmanager
@@ -268,7 +278,11 @@ def open_run(
                     journal.reset(key)
             provenance = Provenance(out / "provenance.json", command, options or {}, inputs or {})
             run = Run(out, pool or InlineExecutor(), workers(jobs), journal, provenance, progress, overwrite)
-            yield run
+            try:
+                yield run
+            except NotFoundError as error:
+                run.explain(error)
+                raise
             run.require_outputs()
         finally:
             journal.close()
@@ -278,22 +292,6 @@ def _lost(out: Path, journal: Journal) -> bool:
     """Whether an output of a finished stage was deleted: what other stages made of it cannot be trusted to fit."""
     records = journal.stages.values()
     return any(not (out / output).exists() for record in records if record.ended for output in record.outputs)
-
-
-def _changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) -> InputError:
-    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    changes = "; ".join(f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}" for name in names)
-    stage = " of ".join(filter(None, key))
-    return InputError(
-        f"{out} holds the stage {stage} made with other options: {changes}",
-        why="results of different options must not be mixed in one folder",
-        fix="add --overwrite to replace what this depends on, or choose another OUT",
-    )
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _remove(path: Path) -> None:

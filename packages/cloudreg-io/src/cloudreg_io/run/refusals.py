@@ -1,0 +1,37 @@
+"""Why an OUT folder that an earlier command left cannot be gone on with, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.run.journal import StageKey
+
+_LONGEST_SHOWN = 80  # characters of an option's value
+
+
+def gone(path: Path, maker: str) -> NotFoundError:
+    """The error about an output of the stage `maker` that was deleted."""
+    return NotFoundError(
+        f"{path} is not there any more",
+        why=f"the stage {maker} made it, and it was deleted or moved since",
+        fix="put it back, or add --overwrite to do everything in this folder again",
+    )
+
+
+def changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) -> InputError:
+    """The error about a stage that was made with other options."""
+    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    changes = "; ".join(f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}" for name in names)
+    stage = " of ".join(filter(None, key))
+    return InputError(
+        f"{out} holds the stage {stage} made with other options: {changes}",
+        why="results of different options must not be mixed in one folder",
+        fix="add --overwrite to replace what this depends on, or choose another OUT",
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

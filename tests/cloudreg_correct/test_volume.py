@@ -15,7 +15,7 @@ from cloudreg_io.volumes import open_volume
 from support.small_volumes import means, write_volume
 from support.trees import difference, tree
 
-QUICK = VolumeOptions(voxel_size=25.0, bias=BiasOptions((10, 10)))
+QUICK = VolumeOptions(voxel_size=25.0, bias=BiasOptions((20, 20)))
 FACTORS = {"flat": [(1, 1, 1), (2, 2, 1), (4, 4, 1)], "isotropic": [(1, 1, 1), (2, 2, 2), (4, 4, 4)]}
 
 

@@ -70,6 +70,12 @@ class BiasOfPlane:
         above, below = bias.field[z[0]], bias.field[min(z[0] + 1, len(bias.field) - 1)]
         return cls(above + wz[0] * (below - above), y, wy, x, wx)
 
+    def along_x(self) -> Float32:
+        """The field at every column of the plane, [by, n]."""
+        wide = np.empty((len(self.field), len(self.x)), np.float32)
+        _stretch(self.field, self.x, self.wx, wide)
+        return wide
+
 
 def _places(bias: Bias, axis: int, at: NDArray[Any]) -> tuple[NDArray[np.int64], Float32]:
     last = bias.grid.size[axis] - 1
@@ -117,13 +123,11 @@ def correct_plane(
         return out, Clipped()
     flat, background = _fields(shading, raw.shape)
     if bias is None:
-        counts = _correct(raw, flat, background, raw.dtype.kind == "f", _highest(raw.dtype), out)
+        low, high = _correct(raw, flat, background, _highest(raw.dtype), out)
     else:
-        counts = _correct_biased(
-            raw, flat, background, bias.field, bias.y, bias.wy, bias.x, bias.wx,
-            raw.dtype.kind == "f", _highest(raw.dtype), out,
-        )  # fmt: skip
-    return out, Clipped(int(counts[0]), int(counts[1]))
+        field = bias.along_x()
+        low, high = _correct_biased(raw, flat, background, field, bias.y, bias.wy, _highest(raw.dtype), out)
+    return out, Clipped(int(low), int(high))
 
 
 def _fields(shading: Shading | None, shape: tuple[int, ...]) -> tuple[Float32, Float32]:
@@ -136,65 +140,72 @@ def _neutral(shape: tuple[int, ...]) -> tuple[Float32, Float32]:
 
 
 def _highest(dtype: np.dtype[Any]) -> np.float32:
-    return np.float32(np.iinfo(dtype).max if dtype.kind == "u" else np.finfo(np.float32).max)
+    """The largest value of an integer dtype; 0 for floats, which have room for every result."""
+    return np.float32(np.iinfo(dtype).max if dtype.kind == "u" else 0)
+
+
+@compiled
+def _stretch(field: Float32, x: NDArray[np.int64], wx: Float32, wide: Float32) -> None:
+    last = field.shape[1] - 1
+    for j in range(len(field)):
+        for i in range(len(x)):
+            before = field[j, x[i]]
+            wide[j, i] = before + wx[i] * (field[j, min(x[i] + 1, last)] - before)
 
 
 @compiled
 def _correct(
-    raw: NDArray[Any], flat: Float32, background: Float32, is_float: bool, highest: np.float32, out: NDArray[Any]
+    raw: NDArray[Any], flat: Float32, background: Float32, highest: np.float32, out: NDArray[Any]
 ) -> tuple[int, int]:
     low = 0
     high = 0
-    ny, nx = raw.shape
-    for j in range(ny):
-        for i in range(nx):
-            value = (np.float32(raw[j, i]) - background[j, i]) / flat[j, i]
-            if is_float:
-                out[j, i] = value
-            else:
-                rounded = np.rint(value)
-                low += rounded < 0
-                high += rounded > highest
-                out[j, i] = np.uint16(min(max(rounded, np.float32(0)), highest))
+    for j in range(raw.shape[0]):
+        below, above = _correct_row(raw[j], background[j], flat[j], highest, out[j])
+        low += below
+        high += above
     return low, high
 
 
 @compiled
-def _correct_biased(  # noqa: PLR0913, PLR0917 -- compiled functions take arrays, not objects
+def _correct_biased(
     raw: NDArray[Any],
     flat: Float32,
     background: Float32,
     field: Float32,
     y: NDArray[np.int64],
     wy: Float32,
-    x: NDArray[np.int64],
-    wx: Float32,
-    is_float: bool,
     highest: np.float32,
     out: NDArray[Any],
 ) -> tuple[int, int]:
     low = 0
     high = 0
     ny, nx = raw.shape
-    rows, columns = field.shape
-    row = np.empty(columns + 1, np.float32)
-    across = np.empty(nx, np.float32)
+    divisor = np.empty(nx, np.float32)
     for j in range(ny):
-        y0 = y[j]
-        y1 = min(y0 + 1, rows - 1)
-        for k in range(columns):
-            row[k] = field[y0, k] + wy[j] * (field[y1, k] - field[y0, k])
-        row[columns] = row[columns - 1]
+        before, after = field[y[j]], field[min(y[j] + 1, len(field) - 1)]
+        weight = wy[j]
         for i in range(nx):
-            before = row[x[i]]
-            across[i] = before + wx[i] * (row[x[i] + 1] - before)
-        for i in range(nx):
-            value = (np.float32(raw[j, i]) - background[j, i]) / (flat[j, i] * across[i])
-            if is_float:
-                out[j, i] = value
-            else:
-                rounded = np.rint(value)
-                low += rounded < 0
-                high += rounded > highest
-                out[j, i] = np.uint16(min(max(rounded, np.float32(0)), highest))
+            divisor[i] = flat[j, i] * (before[i] + weight * (after[i] - before[i]))
+        below, above = _correct_row(raw[j], background[j], divisor, highest, out[j])
+        low += below
+        high += above
     return low, high
+
+
+@compiled
+def _correct_row(
+    raw: NDArray[Any], background: Float32, divisor: Float32, highest: np.float32, out: NDArray[Any]
+) -> tuple[int, int]:
+    low = np.int32(0)
+    high = np.int32(0)
+    if highest == 0:  # floats: nothing to round or to clip
+        for i in range(len(raw)):
+            out[i] = (raw[i] - background[i]) / divisor[i]
+    else:
+        for i in range(len(raw)):
+            value = np.rint((np.float32(raw[i]) - background[i]) / divisor[i])
+            low += np.int32(value < np.float32(0))
+            high += np.int32(value > highest)
+            # by way of a signed integer of the float's width: that is one instruction for eight values
+            out[i] = np.int32(min(max(value, np.float32(0)), highest))
+    return int(low), int(high)

@@ -16,9 +16,8 @@ from cloudreg_correct.apply import BiasOfPlane, Clipped, correct_plane
 from cloudreg_io.errors import InputError
 from cloudreg_io.fields import Bias, Shading
 from cloudreg_io.run.counters import count
+from cloudreg_io.space import Vector3
 from cloudreg_io.tiles import Tile, TileGrid, TileSource
-
-Vector3 = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

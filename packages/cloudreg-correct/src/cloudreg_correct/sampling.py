@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from cloudreg_correct.overlap import Overlap
 from cloudreg_io.errors import InputError
+from cloudreg_io.space import Vector3
 from cloudreg_io.tiles import TileGrid, TileSource
 
 SamplePlane = tuple[str, int]
-Positions = Mapping[str, tuple[float, float, float]]
+Positions = Mapping[str, Vector3]
 
 _MOST, _LEAST, _SHARE = 200, 20, 0.2
 _GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo 1, spread evenly however many are taken

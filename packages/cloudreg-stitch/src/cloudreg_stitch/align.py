@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from cloudreg_io.errors import InputError
 from cloudreg_io.files.atomic import write_json
 from cloudreg_io.run import Run, Shared, Unit, digest
+from cloudreg_io.space import Vector3, vector3
 from cloudreg_io.tiles import TileGrid, TileSource
 from cloudreg_stitch.displacement import Measurement, PairTask, measure_pair
 from cloudreg_stitch.duplicates import find_duplicates
 from cloudreg_stitch.judgement import Findings, Verdict, judge
 from cloudreg_stitch.null import confidence, evidence_against, threshold
 from cloudreg_stitch.options import AlignOptions
-from cloudreg_stitch.placement import Displacement, PlacedTile, Placement, Vector3
+from cloudreg_stitch.placement import Displacement, PlacedTile, Placement
 from cloudreg_stitch.solve import Link, Solution, solve
 from cloudreg_stitch.strips import PairPlan
 from cloudreg_stitch.survey import STRIPS, Survey
@@ -38,7 +39,7 @@ class _Frame:
     channel_shift: dict[str, Vector3]
 
     def between(self, pair: PairPlan) -> Vector3:
-        return _vector(self.stage[pair.b] - self.stage[pair.a])
+        return vector3(self.stage[pair.b] - self.stage[pair.a])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,7 +169,7 @@ def _measure_again(
     units = {}
     for i in again:
         pair = plan.pairs[i]
-        centre = _vector(solution.positions[pair.b] - solution.positions[pair.a])
+        centre = vector3(solution.positions[pair.b] - solution.positions[pair.a])
         units[i] = Unit(_key(survey, pair), PairTask(shared, i, centre, reach))
     options = options | {"first": digest([m.to_json() for m in first])}
     results = run.stage(
@@ -218,7 +219,7 @@ def _placement(channel: str, frame: _Frame, findings: Findings, verdicts: Sequen
             name=tile.name,
             row=tile.row,
             column=tile.column,
-            position=_vector(positions[i]) if tile.scanned else tile.nominal,
+            position=vector3(positions[i]) if tile.scanned else tile.nominal,
             nominal=tile.nominal,
             confidence=verdicts[i].confidence,
             flags=verdicts[i].flags,
@@ -231,7 +232,7 @@ def _placement(channel: str, frame: _Frame, findings: Findings, verdicts: Sequen
             a=grid.tiles[pair.a].name,
             b=grid.tiles[pair.b].name,
             axis=pair.axis,
-            displacement=_vector(np.round(found.displacement, _DIGITS) + 0.0),
+            displacement=vector3(np.round(found.displacement, _DIGITS) + 0.0),
             confidence=round(findings.confidences[i], 3),
             used=i in used,
         )
@@ -292,8 +293,3 @@ def _finite(value: dict[str, Any]) -> dict[str, Any]:
     if not np.all(np.isfinite(value["sigma"])):
         value["sigma"] = None
     return value
-
-
-def _vector(values: NDArray[np.float64]) -> Vector3:
-    x, y, z = (float(v) for v in values)
-    return (x, y, z)

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
 
 from cloudreg_io.errors import InputError, NotFoundError
-
-Vector3 = tuple[float, float, float]
+from cloudreg_io.space import Vector3, vector3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class CheckedObject:
         value = self.get(key)
         if not isinstance(value, list) or len(value) != 3 or not all(_is_number(item) for item in value):
             self.fail(key, f"is {value!r}; it must be three finite numbers [x, y, z]")
-        return (float(value[0]), float(value[1]), float(value[2]))
+        return vector3(value)
 
     def items(self, key: str) -> list[CheckedObject]:
         """Return a list of objects."""

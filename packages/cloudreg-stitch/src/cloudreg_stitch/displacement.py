@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.run import Shared
-from cloudreg_io.space import Vector3i
+from cloudreg_io.space import Vector3, Vector3i
 from cloudreg_stitch.blocks import FullStrip, SlabPair
 from cloudreg_stitch.correlation import CorrelationMap, Range, correlate
 from cloudreg_stitch.highpass import highpass
 from cloudreg_stitch.peak import quadratic_peak
-from cloudreg_stitch.placement import Vector3
 from cloudreg_stitch.refine import Refined, refine
 from cloudreg_stitch.strips import PairPlan, Strip, SurveyPlan, side_of_a, side_of_b
 from cloudreg_stitch.survey import Survey, strips_folder

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.space import Bounds, Vector3i
+from cloudreg_io.space import Bounds, Vector3, Vector3i
 from cloudreg_io.tiles import Tile, TileGrid, TileSource
-from cloudreg_stitch.placement import Placement, Vector3
+from cloudreg_stitch.placement import Placement
 
 Interpolation = Literal["linear", "nearest"]
 

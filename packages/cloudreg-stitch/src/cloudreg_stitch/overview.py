@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudreg_io.space import Vector3
 from cloudreg_io.space.grid import Grid
-from cloudreg_stitch.placement import PlacedTile, Placement, Vector3
+from cloudreg_stitch.placement import PlacedTile, Placement
 from cloudreg_stitch.survey import Survey
 
 _RAMP = 0.1  # of a tile: over this much its weight falls off towards its edge

@@ -17,10 +17,8 @@ from typing import Any
 
 from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
 from cloudreg_io.files.atomic import write_bytes
-from cloudreg_io.space import VoxelSize
+from cloudreg_io.space import Vector3, Vector3i, VoxelSize, vector3i
 from cloudreg_stitch.checked import CheckedObject
-
-Vector3 = tuple[float, float, float]
 
 VERSION = 1
 
@@ -147,18 +145,17 @@ class Placement:
             fix="cloudreg inspect ACQ lists the tiles",
         )
 
-    def size(self, tile_size: Sequence[int]) -> tuple[int, int, int]:
+    def size(self, tile_size: Sequence[int]) -> Vector3i:
         """Size x, y, z of the volume that holds every scanned tile, for tiles of `tile_size` voxels.
 
         A tile at p reaches as far as the voxel nearest to its last one: no plane is lost to jitter.
         """
         if not self.scanned:
             raise InputError("no tile of this placement is scanned")
-        x, y, z = (
+        return vector3i(
             math.floor(max(tile.position[axis] for tile in self.scanned) + 0.5) + int(tile_size[axis])
             for axis in range(3)
         )
-        return (x, y, z)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `placement.json`."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudreg_io.space import Vector3
 from cloudreg_stitch.block_kernels import block_sums, moved
 from cloudreg_stitch.blocks import Block, Prepared, SlabPair, Triple
 from cloudreg_stitch.peak import TAPS, fraction_taps, quadratic_peak
@@ -44,8 +45,8 @@ class Refined:
         Change of the displacement over the overlap in voxels, where it is significant; else 0.
     """
 
-    displacement: tuple[float, float, float]
-    sigma: tuple[float, float, float]
+    displacement: Vector3
+    sigma: Vector3
     ncc: float
     blocks: int
     agreeing: int

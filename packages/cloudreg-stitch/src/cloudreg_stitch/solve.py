@@ -18,6 +18,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
+from cloudreg_io.space import Vector3
 from cloudreg_stitch.consensus import agreeing
 
 _STAGE_PRECISION = 1e-6  # of a tie to the stage, in units of the median precision of the displacements
@@ -33,8 +34,8 @@ class Link:
 
     a: int
     b: int
-    displacement: tuple[float, float, float]
-    sigma: tuple[float, float, float]
+    displacement: Vector3
+    sigma: Vector3
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from cloudreg_io.errors import InputError, NotFoundError, ToolError
 from cloudreg_io.fields import Bias, Shading
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, open_run
-from cloudreg_io.space import VoxelSize
+from cloudreg_io.space import Vector3, VoxelSize
 from cloudreg_io.tiles import Acquisition, TileSource, fingerprint, open_acquisition
 from cloudreg_io.tiles.apart import require_apart
 from cloudreg_io.tiles.completeness import check
@@ -20,7 +20,7 @@ from cloudreg_stitch.adopt import PLACEMENT, adopt, given_placement, require_une
 from cloudreg_stitch.align import place
 from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse
 from cloudreg_stitch.options import AlignOptions
-from cloudreg_stitch.placement import Placement, Vector3
+from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.survey import survey
 
 # Makes a source of corrected planes: (source, shading, bias, positions by tile name).

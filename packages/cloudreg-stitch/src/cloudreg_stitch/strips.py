@@ -13,9 +13,8 @@ import math
 from dataclasses import dataclass
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.space import Vector3i
+from cloudreg_io.space import Vector3, Vector3i
 from cloudreg_io.tiles import TileGrid
-from cloudreg_stitch.placement import Vector3
 
 # (bin of x and y, bin of z, most bytes of a pair of strips): the finest that fits. Beyond a few MB a finer
 # bin adds only time: the coarse search needs to be right within a bin, the fit does the rest.

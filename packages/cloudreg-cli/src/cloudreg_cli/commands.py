@@ -21,7 +21,10 @@ from cloudreg_io.console import (
 )
 
 AcquisitionArgument = Annotated[
-    Path, typer.Argument(metavar="ACQ", callback=typed_place, help="Folder of the acquisition, or its grid list.")
+    Path,
+    typer.Argument(
+        metavar="ACQ", callback=typed_place, help="Raw tiles: a COLM folder, a grid list, a TeraStitcher XML."
+    ),
 ]
 VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,
@@ -32,7 +35,7 @@ VoxelSizeOption = Annotated[
 def demo(
     context: typer.Context,
     out: Annotated[
-        Path, typer.Argument(metavar="[OUT]", callback=typed_place, help="New folder for everything.")
+        Path, typer.Argument(metavar="OUT", callback=typed_place, help="New folder for everything.")
     ] = Path("cloudreg-demo"),
     jobs: JobsOption = 2,
     as_json: JsonFlag = False,
@@ -67,7 +70,7 @@ def inspect(
 
 
 def doctor(
-    folder: Annotated[Path, typer.Argument(help="Where results would be written.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where results would be written.")] = Path(),
     as_json: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
@@ -110,12 +113,17 @@ def run(
     shading: Annotated[bool, typer.Option(help="Estimate and correct the shading of the planes.")] = True,
     background: Annotated[str, typer.Option(help="Counts without light: auto, none, or a number.")] = "auto",
     sample: Annotated[
-        int | None, typer.Option(min=1, help="Planes from which shading is estimated. Default: 20 %, at most 200.")
+        int | None,
+        typer.Option(min=1, help="Planes from which shading is estimated. Default: 20 %, from 20 to 200."),
     ] = None,
     bias: Annotated[bool, typer.Option(help="Estimate and correct the slow illumination of the volume.")] = True,
     search: Annotated[
         tuple[int, int, int] | None,
-        typer.Option(metavar="X Y Z", help="How far, in voxels, neighbours may be off the stage's word."),
+        typer.Option(
+            metavar="X Y Z",
+            help="How far, in voxels, neighbours may be off the stage's word. "
+            "Default: 30 for each 1024 of a tile, at least 24; 10 in z.",
+        ),
     ] = None,
     placement: Annotated[
         Path | None,
@@ -133,14 +141,18 @@ def run(
         tuple[int, int, int, int, int, int] | None,
         typer.Option(metavar="X0 Y0 Z0 X1 Y1 Z1", help="Fuse this box of the mosaic only, in voxels."),
     ] = None,
-    mips: Annotated[int | None, typer.Option(min=1, help="Number of levels of the volumes.")] = None,
+    mips: Annotated[
+        int | None, typer.Option(min=1, help="Number of levels of the volumes. Default: by --smallest.")
+    ] = None,
     smallest: Annotated[
-        int, typer.Option(min=1, help="Or: levels are added until no axis has more voxels than this.")
+        int, typer.Option(min=1, help="Levels are added until no axis has more voxels than this.")
     ] = 128,
     compression: Annotated[Literal["gzip", "zstd", "br"], typer.Option(help="Of the chunks.")] = "gzip",
     sharded: Annotated[
         bool | None,
-        typer.Option("--sharded/--no-sharded", help="Pack chunks into shards. Default: above 100 000."),
+        typer.Option(
+            "--sharded/--no-sharded", help="Pack chunks into large files. Default: above 100,000 chunks."
+        ),
     ] = None,
     jobs: JobsOption = 1,
     memory: MemoryOption = "",
@@ -150,8 +162,9 @@ def run(
 ) -> None:
     """Take an acquisition to fused volumes: shading, placement, bias, fusion, for every channel.
 
-    Killed at any moment, it goes on with the same command. `mpirun -np N cloudreg run …` spreads the work over
-    N - 1 workers. The raw data are only read.
+    Killed at any moment, it goes on with the same command. The raw data are only read.
+
+    `mpirun -np N cloudreg run …` spreads the work over N - 1 workers.
     """
     from cloudreg_cli.pipeline import RunOptions, run_acquisition
     from cloudreg_cli.summary import in_words

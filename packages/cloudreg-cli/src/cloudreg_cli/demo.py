@@ -115,14 +115,14 @@ def in_words(result: dict[str, Any]) -> str:
     lines = [f"tiles with known truth   {result['raw']}"]
     for volume in result["volumes"]:
         size = " × ".join(map(str, volume["size"]))
-        lines.append(f"volume {volume['channel']}            {volume['url']}   {size} voxels")
+        lines.append(f"{'volume ' + volume['channel']:<24} {volume['url']}   {size} voxels")
     lines.append(
         f"placement error          {placement['mean']:.3f} voxels mean, {placement['max']:.3f} max"
         f"   (stage: {placement['mean_of_stage']:.2f}, {placement['max_of_stage']:.2f})"
     )
     for channel, rmse in result["shading_rmse_percent"].items():
         found, before = rmse["corrected"], rmse["uncorrected"]
-        lines.append(f"shading error {channel}      {found:.2f} % RMSE   (no correction: {before:.2f} %)")
+        lines.append(f"{'shading error ' + channel:<24} {found:.2f} % RMSE   (no correction: {before:.2f} %)")
     lines += [
         f"picture                  {result['picture']}",
         "",

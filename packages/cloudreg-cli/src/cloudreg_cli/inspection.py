@@ -9,6 +9,8 @@ import numpy as np
 from cloudreg_io.tiles import Acquisition
 from cloudreg_io.tiles.completeness import Report
 
+_FORMATS = {"colm": "a COLM acquisition", "grid": "a grid list", "terastitcher": "a TeraStitcher import"}
+
 
 def describe(acquisition: Acquisition, report: Report) -> dict[str, Any]:
     """The facts of an acquisition as a JSON value."""
@@ -64,7 +66,7 @@ def in_words(acquisition: Acquisition, report: Report, *, most: int = 20) -> str
     facts = describe(acquisition, report)
     x, y, z = facts["mosaic_size"]
     lines = [
-        f"{facts['root']}: {facts['reader']} acquisition",
+        f"{facts['root']}: {_FORMATS.get(facts['reader'], facts['reader'])}",
         f"tiles      {facts['tiles_scanned']} scanned of {facts['rows']} rows × {facts['columns']} columns",
         picture(acquisition, report),
         f"tile       {' × '.join(map(str, facts['tile_size']))} voxels (x, y, planes), {facts['dtype']}",
@@ -72,7 +74,7 @@ def in_words(acquisition: Acquisition, report: Report, *, most: int = 20) -> str
         f"overlap    {facts['overlap_percent'][0]:.1f} % in x, {facts['overlap_percent'][1]:.1f} % in y",
         f"mosaic     {x} × {y} × {z} voxels",
         f"channels   {', '.join(facts['channels'])}",
-        f"planes     {facts['planes']}, {facts['bytes'] / 1e9:.2f} GB",
+        f"planes     {facts['planes']:,}, {facts['bytes'] / 1e9:.2f} GB",
         *(f"warning    {text}" for text in facts["warnings"]),
     ]
     if not report.problems:

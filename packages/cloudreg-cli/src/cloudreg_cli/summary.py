@@ -45,6 +45,8 @@ def in_words(result: dict[str, Any]) -> str:
         lines.append(f"  {flag}: {', '.join(tiles[:8])}{' …' if len(tiles) > 8 else ''}")
     for volume in result["volumes"]:
         size = " × ".join(map(str, volume["size"]))
-        lines.append(f"{volume['channel']:<11} {volume['url']}   {size} voxels, {volume['uncovered']} uncovered")
+        lines.append(
+            f"{volume['channel']:<11} {volume['url']}   {size} voxels, {volume['uncovered']:,} that no tile covers"
+        )
     lines.append(f"look at it: {result['view']}")
     return "\n".join(lines)

@@ -76,8 +76,9 @@ def tiles(
 ) -> None:
     """Write the tiles of an acquisition anew, without shading and background.
 
-    Killed or interrupted at any time, the same command goes on where it stopped. `cloudreg run` and `stitch`
-    do not need this: they correct planes as they read them.
+    Killed or interrupted at any time, the same command goes on where it stopped.
+
+    `cloudreg run` does not need this: it corrects planes as it reads them; so does `stitch --shading DIR`.
     """
     import json
 
@@ -175,7 +176,8 @@ def volume(
     if as_json:
         typer.echo(json.dumps(report.to_json()))
     else:
-        typer.echo(f"{report.volume.url}: corrected with {report.bias}; {report.high} voxels clipped")
+        place = report.volume.url.removeprefix("file://")
+        typer.echo(f"{place}: corrected with {report.bias}; {report.high:,} voxels clipped")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -61,7 +61,9 @@ def ingest(
     compression: Annotated[Literal["gzip", "zstd", "br", "none"], typer.Option(help="Of chunks.")] = "gzip",
     sharded: Annotated[
         bool | None,
-        typer.Option("--sharded/--no-sharded", help="Pack chunks into large files; default: above 100,000."),
+        typer.Option(
+            "--sharded/--no-sharded", help="Pack chunks into large files. Default: above 100,000 chunks."
+        ),
     ] = None,
     work: Annotated[
         Path | None,
@@ -175,8 +177,9 @@ def _local(location: Location) -> Path:
 
 def _as_text(report: IngestReport) -> str:
     size, levels = " × ".join(map(str, report.volume.size())), len(report.volume.spec.scales)
+    place = report.volume.url.removeprefix("file://")
     made = (
-        f"{report.volume.url}: {size} voxels of {report.volume.voxel_size()}, {levels} mips, "
+        f"{place}: {size} voxels of {report.volume.voxel_size()}, {levels} mips, "
         f"{report.bytes / 1e6:.1f} MB in {report.chunks} chunks"
     )
     return f"{report.order}\n{made}" if report.order else made

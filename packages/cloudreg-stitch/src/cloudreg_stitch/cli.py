@@ -53,7 +53,11 @@ def stitch(
     ] = False,
     search: Annotated[
         tuple[int, int, int] | None,
-        typer.Option(metavar="X Y Z", help="How far neighbours may lie from where the stage says, in voxels."),
+        typer.Option(
+            metavar="X Y Z",
+            help="How far, in voxels, neighbours may be off the stage's word. "
+            "Default: 30 for each 1024 of a tile, at least 24; 10 in z.",
+        ),
     ] = None,
     placement: Annotated[
         Path | None,
@@ -85,13 +89,18 @@ def stitch(
         typer.Option(metavar="X Y Z", help="Voxel size in µm, in place of the metadata's."),
     ] = None,
     mips: Annotated[
-        int | None, typer.Option(min=1, help="Levels of the pyramid, full resolution included.")
+        int | None,
+        typer.Option(min=1, help="Levels of the pyramid, full resolution included. Default: by --smallest."),
     ] = None,
-    smallest: Annotated[int, typer.Option(min=1, help="Or: go on until no axis has more voxels than this.")] = 128,
+    smallest: Annotated[
+        int, typer.Option(min=1, help="Levels are added until no axis has more voxels than this.")
+    ] = 128,
     compression: Annotated[Literal["gzip", "zstd", "br", "none"], typer.Option(help="Of the chunks.")] = "gzip",
     sharded: Annotated[
         bool | None,
-        typer.Option("--sharded/--no-sharded", help="Pack chunks into large files; default: above 100,000."),
+        typer.Option(
+            "--sharded/--no-sharded", help="Pack chunks into large files. Default: above 100,000 chunks."
+        ),
     ] = None,
     work: Annotated[
         Path | None,

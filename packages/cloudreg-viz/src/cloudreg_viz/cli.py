@@ -28,8 +28,11 @@ def serve(
 ) -> None:
     """Show OUT in Neuroglancer, served from this machine to this machine only, until Ctrl-C.
 
-    The first line of the output is the link. On a remote machine choose a port, type
-    `ssh -L PORT:127.0.0.1:PORT HOST` on your own, and open the same link there.
+    The first line of the output is the link. On a remote machine choose a --port, type on your own
+
+    ssh -L PORT:127.0.0.1:PORT HOST
+
+    and open the same link there.
     """
     only_rank_zero()
     from cloudreg_viz.serve import serving

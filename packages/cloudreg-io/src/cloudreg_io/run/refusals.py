@@ -23,7 +23,7 @@ def gone(path: Path, maker: str) -> NotFoundError:
 def changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) -> InputError:
     """The error about a stage that was made with other options."""
     names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    changes = "; ".join(f"{name} was {_short(old.get(name))}, now {_short(new.get(name))}" for name in names)
+    changes = "; ".join(_difference(name, old.get(name), new.get(name)) for name in names)
     stage = " of ".join(filter(None, key))
     return InputError(
         f"{out} holds the stage {stage} made with other options: {changes}",
@@ -32,6 +32,8 @@ def changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) 
     )
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+def _difference(name: str, old: Any, new: Any) -> str:
+    was, now = repr(old), repr(new)
+    if max(len(was), len(now)) > _LONGEST_SHOWN:  # the beginnings of two long values say nothing
+        return f"{name} differs"
+    return f"{name} was {was}, now {now}"

@@ -1,8 +1,8 @@
 """Normalised cross-correlation of two strips at every shift of a range, by FFT.
 
-At each shift the correlation is normalised over the region that the two strips have in common there: means
-and norms come from integral images (J. P. Lewis, "Fast normalized cross-correlation", 1995; D. Padfield,
-"Masked object registration in the Fourier domain", IEEE TIP 21, 2012).
+At each shift the correlation is normalised over the region that the two strips have in common there
+(D. Padfield, "Masked object registration in the Fourier domain", IEEE TIP 21, 2012). That region is always a box,
+so its means and norms come from integral images (J. P. Lewis, "Fast template matching", Vision Interface 1995).
 
 The same transforms also give the correlation with the second strip mirrored through its centre. A mirrored
 strip has the same texture, contrast and noise but cannot match: its correlations are the *null* against

@@ -3,8 +3,8 @@
 Each trusted displacement ties two tiles together; every tile is also tied, very weakly, to where the stage
 says it is, which places parts of the graph that no displacement connects. The start is what most of the
 displacements agree on (`consensus`); from there on disagreeing ones are switched off by iteratively
-reweighted least squares (P. W. Holland and R. E. Welsch, 1977) with the loss of Geman and McClure, under
-which an outlier weighs nothing.
+reweighted least squares (P. W. Holland and R. E. Welsch, Commun. Stat. Theory Methods 6, 1977) with the loss
+of S. Geman and D. E. McClure (Bull. Int. Stat. Inst. 52, 1987), under which an outlier weighs nothing.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class ProgressBar:
 
         self.finish()
         self._bar = RichProgress(
-            TextColumn("{task.description:<24}"),
+            TextColumn("{task.description:<32}"),  # the longest: "provisional shading sample CHN00"
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def _demo(out: Path, pool: Executor, jobs: int, progress: Progress) -> dict[str,
     return {
         **summary,
         "raw": str(raw),
+        "view": f"cloudreg viz serve {shlex.quote(str(brain))}",  # as the user typed it
         "picture": str(picture),
         "placement_error_voxels": placement_errors(truth, brain),
         "shading_rmse_percent": {channel: shading_error(truth, brain, channel) for channel in truth.channels},

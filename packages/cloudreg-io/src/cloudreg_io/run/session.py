@@ -22,10 +22,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.atomic import write_bytes
@@ -35,30 +33,13 @@ from cloudreg_io.run.lock import lock
 from cloudreg_io.run.progress import NO_PROGRESS, Progress
 from cloudreg_io.run.provenance import Provenance
 from cloudreg_io.run.refusals import changed, gone
-from cloudreg_io.run.units import Unit, marker, perform
+from cloudreg_io.run.shared import Shared
+from cloudreg_io.run.units import Unit, clear, left_result, marker, perform
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 HIDDEN = ".cloudreg"
-
-
-@dataclass(frozen=True, slots=True)
-class Shared(Generic[T]):
-    """Something too large for a task, pickled once to scratch and loaded once by each worker."""
-
-    path: Path
-    version: int
-
-    def get(self) -> T:
-        """The value."""
-        value: T = _load(self.path, self.version)
-        return value
-
-
-@lru_cache(maxsize=16)  # `version` makes a new value of the same name a new entry
-def _load(path: Path, version: int) -> Any:
-    return pickle.loads(path.read_bytes())
 
 
 class Run:
@@ -155,7 +136,7 @@ class Run:
         """
         key = (name, channel)
         self._used[key] = None
-        record = self._begin(key, json.loads(json.dumps(dict(options or {}))), outputs)
+        record = self._begin(key, json.loads(json.dumps(dict(options or {}))), outputs, units)
         todo = [(unit, self._marker(key, unit)) for unit in units if unit.key not in record.results]
         if todo or not record.ended:
             self._perform(key, function, todo, total=len(units))
@@ -165,20 +146,32 @@ class Run:
         self, key: StageKey, function: Callable[[Any], Any], todo: list[tuple[Unit, Path]], total: int
     ) -> None:
         started = time.monotonic()
+        todo = [(unit, path) for unit, path in todo if not self._taken_over(key, unit, path)]
         if repeated := sum(path.exists() for _, path in todo):
             self._journal.repeat(key, repeated)
         self._progress.start(" ".join(filter(None, key)), total, total - len(todo))
         try:
             for unit, result, cost in perform(self._pool, function, todo, window=2 * self.jobs):
-                self._journal.done(key, unit.key, json.loads(json.dumps(result)), cost)
-                self._marker(key, unit).unlink(missing_ok=True)
+                self._journal.done(key, unit.key, result, cost)
+                clear(self._marker(key, unit))
                 self._progress.advance()
             self._journal.end(key)
         finally:
             self._provenance.stage(key, self._journal.record(key), time.monotonic() - started)
         self._progress.finish()
 
-    def _begin(self, key: StageKey, options: dict[str, Any], outputs: Sequence[str]) -> StageRecord:
+    def _taken_over(self, key: StageKey, unit: Unit, path: Path) -> bool:
+        """Whether a unit was finished before a crash, though its result had not reached the journal."""
+        left = left_result(path)
+        if left is None:
+            return False
+        self._journal.done(key, unit.key, *left)
+        clear(path)
+        return True
+
+    def _begin(
+        self, key: StageKey, options: dict[str, Any], outputs: Sequence[str], units: Sequence[Unit]
+    ) -> StageRecord:
         record = self._journal.record(key)
         if record.options is not None and record.options != options:
             if not self._overwrite:
@@ -195,6 +188,8 @@ class Run:
                         f"{self.out / output} exists, and no earlier command of this OUT folder made it",
                         fix="move it away, or choose another OUT",
                     )
+            for unit in units:  # results of other options
+                clear(self._marker(key, unit))
             self._journal.begin(key, options, outputs)
         return record
 

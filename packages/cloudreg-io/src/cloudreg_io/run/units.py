@@ -1,18 +1,21 @@
 """Units of work: what a stage is cut into, and how they are performed by the workers of an executor.
 
-A unit that has begun leaves a small marker file until its result is in the journal. Markers found by the
-next run tell how many units a crash made it repeat.
+A unit that has begun leaves a small marker file until its result is in the journal; one that is finished leaves
+its result beside. After a crash the next run takes such results over, and the markers without one tell how many
+units it repeats: at most one a worker.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.run.counters import Cost, Meter
 
 
@@ -35,6 +38,25 @@ class Unit:
 def marker(folder: Path, stage: str, channel: str, key: str) -> Path:
     """The file that exists while a unit is under way."""
     return folder / hashlib.sha256(f"{stage}\n{channel}\n{key}".encode()).hexdigest()[:24]
+
+
+def left_result(path: Path) -> tuple[Any, Cost] | None:
+    """What a unit that was finished before a crash left beside its marker, if it did."""
+    try:
+        left = json.loads(_result_path(path).read_bytes())
+    except FileNotFoundError:
+        return None
+    return left["result"], Cost(**left["cost"])
+
+
+def clear(path: Path) -> None:
+    """Remove a marker and what was left beside it."""
+    path.unlink(missing_ok=True)
+    _result_path(path).unlink(missing_ok=True)
+
+
+def _result_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
 
 
 def perform(
@@ -75,5 +97,8 @@ def perform(
 def _perform_one(function: Callable[[Any], Any], task: Any, path: Path) -> tuple[Any, Cost]:
     path.touch()
     meter = Meter()
-    result = function(task)
-    return result, meter.cost()
+    result = json.loads(json.dumps(function(task)))
+    cost = meter.cost()
+    # renamed, but not synced: the page cache survives the death of a process
+    write_bytes(_result_path(path), json.dumps({"result": result, "cost": asdict(cost)}).encode(), durable=False)
+    return result, cost

@@ -22,7 +22,17 @@ _Remark = tuple[str, str]  # flag, or nothing, and the evidence for it
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is said of one tile."""
+    """What is said of one tile.
+
+    Attributes
+    ----------
+    confidence : float
+        0 (the stage position) to 1.
+    flags : tuple of str
+        Of `placement.FLAGS`.
+    evidence : tuple of str
+        Sentences, one for each thing that is remarkable.
+    """
 
     confidence: float
     flags: tuple[str, ...]

@@ -34,6 +34,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"needs {part}, which this machine lacks")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # the longest group runs in one process: begun first, it does not keep the others waiting at the end
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data beside the repository; tests that use it carry `needs("shared")`."""

@@ -265,3 +265,18 @@ def test_ctrl_c_ends_soon_and_can_be_gone_on_with(tiny, finished, tmp_path, rank
     assert "Traceback" not in stderr
     assert type_in(tmp_path, "run", tiny, out, *PLAIN).returncode == 0
     assert tree(out) == tree(finished)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--memory", "1MB"), "memory"),
+        (("--bounds", 9000, 9000, 9000, 9100, 9100, 9100), "hold nothing of the mosaic"),
+    ],
+)
+def test_what_fusion_would_refuse_is_said_before_any_work(tiny, tmp_path, options, message):
+    done = type_in(tmp_path, "run", tiny, tmp_path / "out", *options)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -31,7 +31,7 @@ from cloudreg_io.tiles.open import open_acquisition
 from cloudreg_io.volumes.spec import SMALLEST
 from cloudreg_stitch.adopt import adopt, given_placement, require_unedited
 from cloudreg_stitch.align import place
-from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse
+from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse, require_feasible
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.overview import overview
 from cloudreg_stitch.placement import Placement
@@ -122,7 +122,7 @@ def run_in_pool(
     needed = list(dict.fromkeys([aligned, *channels]))
     report = check(data, needed)
     report.error(options.missing)
-    _require_sensible(options, data)
+    _require_sensible(options, data, aligned, jobs)
     with open_run(
         out,
         command="run",
@@ -144,12 +144,14 @@ def run_in_pool(
         return summary(run.out, placement, fusions)
 
 
-def _require_sensible(options: RunOptions, data: Acquisition) -> None:
+def _require_sensible(options: RunOptions, data: Acquisition, channel: str, jobs: int) -> None:
     """Say what is wrong with an option before OUT is made."""
     background_choice(options.background)
     AlignOptions(search=options.search)
     if options.placement is not None:
         given_placement(options.placement, data.grid)
+    source = data.source(channel, fill_missing=options.missing == "fill")
+    require_feasible(source, _fusion(options, {}), jobs=jobs)
 
 
 @contextmanager
@@ -218,7 +220,12 @@ def _fuse(
         Bias.load(bias) if bias else None,
         placement.positions_of(channel.raw.channel),
     )
-    chosen = FuseOptions(
+    identity = {**channel.identity, "bias": digest(bias) if bias else None}
+    return fuse(run, source, placement, _fusion(options, identity))
+
+
+def _fusion(options: RunOptions, identity: Mapping[str, Any]) -> FuseOptions:
+    return FuseOptions(
         interpolation=options.interpolation,
         bounds=options.bounds,
         mips=options.mips,
@@ -227,9 +234,8 @@ def _fuse(
         sharded=options.sharded,
         missing=options.missing,
         memory=options.memory,
-        identity={**channel.identity, "bias": digest(bias) if bias else None},
+        identity=identity,
     )
-    return fuse(run, source, placement, chosen)
 
 
 def _bias(

@@ -196,8 +196,8 @@ def _save(estimate: ShadingEstimate, path: Path, quality: Path, channel: str) ->
         write_stack(refused, np.stack([estimate.flat, estimate.background]), VoxelSize(1, 1, 1))
         raise InputError(
             f"channel {channel}: {error.what}",
-            why=error.why,
-            fix=f"look at {refused}; raise --sample, give --background VALUE, or give a shading file",
+            why="there is too little tissue in the sampled planes, so that the estimate followed it",
+            fix=f"look at {refused}; sample more planes, give --background VALUE, or go on without: --no-shading",
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     shading.save(path)

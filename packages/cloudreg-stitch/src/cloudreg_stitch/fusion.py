@@ -143,6 +143,21 @@ def fuse(run: Run, source: TileSource, placement: Placement, options: FuseOption
     return replace(write_report(run, scene, volume, counts, options=told, decodes=plan.decodes), url=url)
 
 
+def require_feasible(source: TileSource, options: FuseOptions, *, jobs: int) -> None:
+    """Say before any work what fusion would refuse at its end: bounds beside the mosaic, levels, memory.
+
+    The tiles are taken to lie where the stage says.
+
+    Raises
+    ------
+    InputError, ToolError
+    """
+    layout, spec = lay_out(source, Placement.by_stage(source.grid), options)
+    ranks = mpi_size()
+    parallel = jobs if ranks == 1 else 1
+    plan_fusion(layout, spec, memory=options.memory, workers=parallel, inline=parallel == 1)
+
+
 def lay_out(source: TileSource, placement: Placement, options: FuseOptions) -> tuple[Layout, VolumeSpec]:
     """Where the tiles go and what volume they make; for plans and for fusion itself."""
     if source.dtype.name not in _DTYPES:

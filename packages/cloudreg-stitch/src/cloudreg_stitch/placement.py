@@ -18,6 +18,7 @@ from typing import Any
 from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
 from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.space import Vector3, Vector3i, VoxelSize, vector3i
+from cloudreg_io.tiles import TileGrid
 from cloudreg_stitch.checked import CheckedObject
 
 VERSION = 1
@@ -112,6 +113,25 @@ class Placement:
     voxel_size: VoxelSize
     alignment_channel: str = ""
     channel_shift: Mapping[str, Vector3] = field(default_factory=dict)
+
+    @classmethod
+    def by_stage(cls, grid: TileGrid) -> Placement:
+        """Every tile where the stage believed it to be: for plans made before anything is aligned."""
+        scanned = [tile.nominal for tile in grid.scanned]
+        x0, y0, z0 = (min(nominal[axis] for nominal in scanned) for axis in range(3))
+        tiles = tuple(
+            PlacedTile(
+                tile.name,
+                tile.row,
+                tile.column,
+                (tile.nominal[0] - x0, tile.nominal[1] - y0, tile.nominal[2] - z0),
+                tile.nominal,
+                0.0,
+                ("stage_position",) if tile.scanned else ("unscanned",),
+            )
+            for tile in grid.tiles
+        )
+        return cls(tiles, (), grid.voxel_size)
 
     @property
     def scanned(self) -> tuple[PlacedTile, ...]:

@@ -18,7 +18,7 @@ from cloudreg_io.tiles.apart import require_apart
 from cloudreg_io.tiles.completeness import check
 from cloudreg_stitch.adopt import PLACEMENT, adopt, given_placement, require_unedited
 from cloudreg_stitch.align import place
-from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse
+from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse, require_feasible
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.survey import survey
@@ -132,6 +132,10 @@ def stitch(
     AlignOptions(options.search)  # what is wrong with an option is said before OUT is made
     if options.placement is not None:
         given_placement(options.placement, data.grid)
+    if options.steps != "align":
+        require_feasible(
+            data.source(channels[0], fill_missing=options.missing == "fill"), options.fuse, jobs=options.jobs
+        )
     with open_run(
         folder,
         command="stitch",

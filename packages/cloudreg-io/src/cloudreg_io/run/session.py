@@ -265,6 +265,10 @@ def open_run(
     hidden = out / HIDDEN
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, not a folder", fix="choose another OUT")
+    try:
+        hidden.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be made: {error.strerror}", fix="choose another OUT") from error
     with lock(hidden / "lock"):
         journal = Journal(hidden / "journal.jsonl")
         try:

@@ -7,7 +7,7 @@ of them stands for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def sum_planes(planes: Iterable[Plane]) -> NDArray[np.float64]:
         When there is no plane or the shapes differ.
     """
     total: NDArray[np.float64] | None = None
-    for plane in _arrays(planes):
+    for plane in map(_array, planes):
         if total is None:
             total = np.zeros(plane.shape)
         if plane.shape != total.shape:
@@ -72,7 +72,7 @@ def background_value(planes: Iterable[Plane]) -> float:
     planes : iterable of [y, x] or paths of TIFFs
         Best with some empty ones among them.
     """
-    return float(estimate_background(shrink_planes(_arrays(planes))).field.mean(dtype=np.float64))
+    return float(estimate_background(shrink_planes(map(_array, planes))).field.mean(dtype=np.float64))
 
 
 def correct_tile(plane: Plane, shading: Shading | Path | str, out: Path | None = None) -> NDArray[Any]:
@@ -222,16 +222,13 @@ def correct_acquisition(  # noqa: PLR0913 -- the options of a command, each with
             return None
         data = open_acquisition(acquisition, voxel_size=voxel_size)
         x, y, _ = data.grid.tile_size
-        # raw, encoded, and float fields of a plane
-        require_memory(memory, jobs, 24 * x * y)
-        # before a folder is made for the journal
-        Layout.of(data, out)
+        require_memory(memory, jobs, 24 * x * y)  # raw, encoded, and float fields of a plane
+        Layout.of(data, out)  # before a folder is made for the journal
         names = [data.channel(channel) for channel in channels]
-        recorded: Mapping[str, Any] = {"channels": names, **options.to_json()}
         with open_run(
             out,
             command=COMMAND,
-            options=recorded,
+            options={"channels": names, **options.to_json()},
             inputs={"acquisition": str(data.root)},
             pool=pool,
             jobs=jobs,
@@ -273,8 +270,7 @@ def correct_stitched(
     with executor(jobs) as pool:
         if pool is None:
             return None
-        # before a folder is made for the journal
-        _, spec = plan_correction(source, target, options)
+        _, spec = plan_correction(source, target, options)  # before a folder is made for the journal
         require_memory(memory, jobs, 16 * spec.size[0] * spec.chunk[1] * spec.chunk[2])
         with open_run(
             work or _local(target),
@@ -294,10 +290,6 @@ def _local(target: str | Path) -> Path:
     if not location.is_file:
         raise InputError(f"{location} cannot hold the journal", fix="--work DIR names a local folder for it")
     return location.path
-
-
-def _arrays(planes: Iterable[Plane]) -> Iterable[NDArray[Any]]:
-    return (_array(plane) for plane in planes)
 
 
 def _array(plane: Plane) -> NDArray[Any]:

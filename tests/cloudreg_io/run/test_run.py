@@ -207,7 +207,7 @@ def test_killed_parent_takes_its_workers_along_and_the_job_goes_on(tmp_path):
 
 
 def test_result_left_by_a_crash_is_taken_over(tmp_path):
-    from cloudreg_io.run.units import _perform_one, marker
+    from cloudreg_io.run.units import _perform_one, left_result, marker
 
     out = tmp_path / "out"
     with open_run(out, command="t") as run:
@@ -219,7 +219,10 @@ def test_result_left_by_a_crash_is_taken_over(tmp_path):
     with open_run(out, command="t") as run:
         assert run.stage("s", log_and_fail_at, units, options={"a": 1}) == {"0": 0, "1": 1, "2": 2}
     assert (tmp_path / "calls.log").read_text().split() == ["0", "1", "2"]
-    # but not by a stage with other options
+    # one that a power cut emptied is no result
+    path.with_name(f"{path.name}.json").write_bytes(b"")
+    assert left_result(path) is None
+    # and it is not taken over by a stage with other options
     _perform_one(log_and_fail_at, (str(tmp_path), 1, -1), path)
     with open_run(out, command="t", overwrite=True) as run:
         run.stage("s", log_and_fail_at, units, options={"a": 2})

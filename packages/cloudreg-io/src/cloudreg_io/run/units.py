@@ -44,9 +44,12 @@ def left_result(path: Path) -> tuple[Any, Cost] | None:
     """What a unit that was finished before a crash left beside its marker, if it did."""
     try:
         left = json.loads(_result_path(path).read_bytes())
+        return left["result"], Cost(**left["cost"])
     except FileNotFoundError:
         return None
-    return left["result"], Cost(**left["cost"])
+    except (ValueError, KeyError, TypeError):
+        # it was not synced, so a power cut may have left it empty: the unit is done again
+        return None
 
 
 def clear(path: Path) -> None:

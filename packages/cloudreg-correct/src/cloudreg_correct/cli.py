@@ -12,10 +12,13 @@ import typer
 
 from cloudreg_io.console import (
     DebugFlag,
+    FlipXFlag,
+    FlipYFlag,
     JobsOption,
     JsonFlag,
     MemoryOption,
     OverwriteFlag,
+    SwapXYFlag,
     command_progress,
     memory_bytes,
     typed_place,
@@ -68,6 +71,9 @@ def tiles(
         tuple[float, float, float] | None,
         typer.Option(metavar="X Y Z", help="Voxel size in µm, in place of the metadata's."),
     ] = None,
+    flip_x: FlipXFlag = False,
+    flip_y: FlipYFlag = False,
+    swap_xy: SwapXYFlag = False,
     jobs: JobsOption = 1,
     memory: MemoryOption = "",
     overwrite: OverwriteFlag = False,
@@ -86,6 +92,7 @@ def tiles(
     from cloudreg_correct.shading import background_choice
     from cloudreg_correct.steps import correct_acquisition
     from cloudreg_correct.tiles import TileOptions
+    from cloudreg_io.tiles import StageAxes
 
     reports = correct_acquisition(
         acquisition,
@@ -93,6 +100,7 @@ def tiles(
         [name.strip() for name in channels.split(",") if name.strip()],
         TileOptions(ShadingOptions(background_choice(background), sample), shading, compression, missing),
         voxel_size=voxel_size,
+        axes=StageAxes(flip_x, flip_y, swap_xy),
         jobs=jobs,
         memory=memory_bytes(memory),
         overwrite=overwrite,

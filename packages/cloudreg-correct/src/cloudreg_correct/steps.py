@@ -28,7 +28,8 @@ from cloudreg_io.files.tiff import read_plane, write_plane
 from cloudreg_io.run import NO_PROGRESS, Progress, executor, open_run
 from cloudreg_io.space import Bounds
 from cloudreg_io.space.grid import Grid
-from cloudreg_io.tiles import open_acquisition
+from cloudreg_io.tiles import StageAxes, open_acquisition
+from cloudreg_io.tiles.stage import AS_TOLD
 from cloudreg_io.volumes import Volume
 
 Plane = NDArray[Any] | Path | str
@@ -185,6 +186,7 @@ def correct_acquisition(  # noqa: PLR0913 -- the options of a command, each with
     options: TileOptions | None = None,
     *,
     voxel_size: Sequence[float] | None = None,
+    axes: StageAxes = AS_TOLD,
     jobs: int = 1,
     memory: int | None = None,
     overwrite: bool = False,
@@ -203,6 +205,8 @@ def correct_acquisition(  # noqa: PLR0913 -- the options of a command, each with
     options : TileOptions
     voxel_size : (x, y, z) float, optional
         In µm, in place of the metadata's.
+    axes : StageAxes
+        Which tiles are neighbours depends on them. The corrected tiles keep the raw ones' description.
     jobs : int
         Worker processes; under MPI the ranks but one.
     memory : int, optional
@@ -220,7 +224,7 @@ def correct_acquisition(  # noqa: PLR0913 -- the options of a command, each with
     with executor(jobs) as pool:
         if pool is None:
             return None
-        data = open_acquisition(acquisition, voxel_size=voxel_size)
+        data = open_acquisition(acquisition, voxel_size=voxel_size, axes=axes)
         x, y, _ = data.grid.tile_size
         require_memory(memory, jobs, 24 * x * y)  # raw, encoded, and float fields of a plane
         Layout.of(data, out)  # before a folder is made for the journal
@@ -228,7 +232,7 @@ def correct_acquisition(  # noqa: PLR0913 -- the options of a command, each with
         with open_run(
             out,
             command=COMMAND,
-            options={"channels": names, **options.to_json()},
+            options={"channels": names, "stage_axes": str(axes), **options.to_json()},
             inputs={"acquisition": str(data.root)},
             pool=pool,
             jobs=jobs,

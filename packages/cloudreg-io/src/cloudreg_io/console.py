@@ -60,6 +60,25 @@ OverwriteFlag = Annotated[
 JobsOption = Annotated[
     int, typer.Option("--jobs", "-j", min=1, help="Worker processes. Under mpirun -np N there are N - 1 instead.")
 ]
+FlipXFlag = Annotated[
+    bool,
+    typer.Option("--flip-x", help="The stage's x runs against the image's columns: mirror the tiles along x."),
+]
+FlipYFlag = Annotated[
+    bool,
+    typer.Option("--flip-y", help="The stage's y runs against the image's rows: mirror the tiles along y."),
+]
+SwapXYFlag = Annotated[
+    bool,
+    typer.Option("--swap-xy", help="The stage's x runs along the image's rows: exchange x and y, then flip."),
+]
+CheckStageFlag = Annotated[
+    bool,
+    typer.Option(
+        "--check-stage/--no-check-stage",
+        help="Look at some overlaps first, and stop if they fit together only with x or y mirrored or exchanged.",
+    ),
+]
 MemoryOption = Annotated[
     str,
     typer.Option(

@@ -5,12 +5,14 @@ from cloudreg_io.tiles.fingerprint import fingerprint
 from cloudreg_io.tiles.open import open_acquisition
 from cloudreg_io.tiles.problem import Problem
 from cloudreg_io.tiles.source import FileTileSource, TileSource
+from cloudreg_io.tiles.stage import StageAxes
 
 __all__ = [
     "Acquisition",
     "FileTileSource",
     "PlaneFiles",
     "Problem",
+    "StageAxes",
     "Tile",
     "TileGrid",
     "TileSource",

@@ -34,8 +34,9 @@ def cluster(values: Sequence[float], gap: float) -> list[int]:
 
 def rows_and_columns(positions: Sequence[Vector3], tile_size: tuple[int, int, int]) -> list[tuple[int, int]]:
     """Row and column of each tile from its position in voxels."""
-    columns = cluster([position[0] for position in positions], _SAME * tile_size[0])
-    rows = cluster([position[1] for position in positions], _SAME * tile_size[1])
+    same = _SAME * min(tile_size[:2])  # of both: the axes of the stage may yet be exchanged
+    columns = cluster([position[0] for position in positions], same)
+    rows = cluster([position[1] for position in positions], same)
     return list(zip(rows, columns, strict=True))
 
 
@@ -122,7 +123,8 @@ def check_overlaps(grid: TileGrid, source: str) -> list[str]:
             raise InputError(
                 f"{source}: neighbouring tiles must overlap; {told}, step {step:.4g} voxels",
                 why="a wrong voxel size or unit of the positions, an inverted axis, or x and y swapped",
-                fix="compare the step between neighbours with the size of a tile: tile size = step + overlap",
+                fix="compare the step between neighbours with the size of a tile: tile size = step + overlap; "
+                "where the stage's x runs along the image's rows, add --swap-xy",
             )
         if overlap > size / 2:
             warnings.append(f"{source}: {told} is more than half a tile: check the voxel size and the axes")

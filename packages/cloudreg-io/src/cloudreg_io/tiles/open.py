@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles.acquisition import Acquisition
+from cloudreg_io.tiles.layout import check_overlaps
 from cloudreg_io.tiles.readers import colm, grid_list, terastitcher_xml
+from cloudreg_io.tiles.readers.colm_names import INI_NAME
 from cloudreg_io.tiles.readers.signs import Signs
+from cloudreg_io.tiles.stage import AS_TOLD, StageAxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,11 @@ READERS: dict[str, _Reader] = {
 
 
 def open_acquisition(
-    path: Path | str, *, voxel_size: VoxelSize | Sequence[float] | None = None, reader: str | None = None
+    path: Path | str,
+    *,
+    voxel_size: VoxelSize | Sequence[float] | None = None,
+    reader: str | None = None,
+    axes: StageAxes = AS_TOLD,
 ) -> Acquisition:
     """Open raw tiles, whatever describes them.
 
@@ -45,6 +52,8 @@ def open_acquisition(
         Instead of what the metadata say.
     reader : {"colm", "grid", "terastitcher"}, optional
         Instead of choosing by what is there.
+    axes : StageAxes
+        How the stage's axes lie to the image's, where the metadata has it wrong.
 
     Raises
     ------
@@ -69,12 +78,20 @@ def open_acquisition(
     if reader is not None:
         if reader not in READERS:
             raise InputError(f"no reader {reader!r}", fix=f"readers are {', '.join(READERS)}")
-        return READERS[reader].open(place, size)
+        return _placed(READERS[reader].open(place, size), axes)
     looks = {name: candidate.signs(place) for name, candidate in READERS.items()}
     for name, look in looks.items():
         if look.fit:
-            return READERS[name].open(place, size)
+            return _placed(READERS[name].open(place, size), axes)
     raise _unknown(place, looks)
+
+
+def _placed(found: Acquisition, axes: StageAxes) -> Acquisition:
+    """The acquisition with its tiles where these axes put them, once they are seen to overlap there."""
+    grid = axes.of(found.grid) if axes else found.grid
+    told_by = found.root.name if found.root.is_file() else INI_NAME
+    warnings = check_overlaps(grid, " ".join(filter(None, (told_by, str(axes)))))
+    return replace(found, grid=grid, warnings=(*found.warnings, *warnings))
 
 
 def _unknown(place: Path, looks: dict[str, Signs]) -> NotFoundError:

@@ -23,7 +23,6 @@ from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.tiff import TiffHeader
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles.acquisition import Acquisition, Tile, TileGrid
-from cloudreg_io.tiles.layout import check_overlaps
 from cloudreg_io.tiles.listing import (
     Listing,
     common_header,
@@ -119,7 +118,6 @@ def open_colm(path: Path, voxel_size: VoxelSize | None = None) -> Acquisition:
     header = common_header(files, place.tile_root)
     warnings += _check_resolution(header, settings, place.ini, given=voxel_size is not None)
     grid = _grid(settings, header, tiles)
-    warnings += check_overlaps(grid, names.INI_NAME)
     warnings += _compare_channels(settings.channels, tuple(files), place.ini)
     if outside := links_outside(place.root, [place.tile_root / tile.name for tile in tiles if tile.scanned]):
         warnings.append(f"{len(outside)} tile folders are links to another place: {', '.join(outside[:5])}")

@@ -45,7 +45,7 @@ from pathlib import Path
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Vector3, VoxelSize
 from cloudreg_io.tiles.acquisition import Acquisition, Tile, TileGrid
-from cloudreg_io.tiles.layout import check_overlaps, complete_grid, from_zero, rows_and_columns
+from cloudreg_io.tiles.layout import complete_grid, from_zero, rows_and_columns
 from cloudreg_io.tiles.listing import Listing, common_header, find_file
 from cloudreg_io.tiles.readers.grid_list_file import GridList, Row, read_grid_list
 from cloudreg_io.tiles.readers.plane_pattern import Numbers, PlanePattern
@@ -111,7 +111,6 @@ def open_grid_list(path: Path, voxel_size: VoxelSize | None = None) -> Acquisiti
         channels=tuple(listing.files),
         dtype=header.dtype,
         files=listing.files,
-        warnings=tuple(check_overlaps(grid, file.name)),
         problems=tuple(listing.problems),
     )
 

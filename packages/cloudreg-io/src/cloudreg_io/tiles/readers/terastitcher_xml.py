@@ -16,7 +16,7 @@ from cloudreg_io.errors import InputError
 from cloudreg_io.files.natural_order import natural_key
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles.acquisition import Acquisition, Tile, TileGrid
-from cloudreg_io.tiles.layout import check_overlaps, complete_grid, from_zero
+from cloudreg_io.tiles.layout import complete_grid, from_zero
 from cloudreg_io.tiles.listing import Listing, common_header, file_names, find_file
 from cloudreg_io.tiles.readers.signs import Signs
 from cloudreg_io.tiles.readers.terastitcher_project import ROOT_TAG, Project, Stack, read_project
@@ -77,7 +77,7 @@ def open_terastitcher(path: Path, voxel_size: VoxelSize | None = None) -> Acquis
         channels=tuple(listing.files),
         dtype=header.dtype,
         files=listing.files,
-        warnings=(*check_overlaps(grid, file.name), *_unpadded(names, file)),
+        warnings=tuple(_unpadded(names, file)),
         problems=tuple(listing.problems),
     )
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudreg_io.errors import ToolError
+from cloudreg_io.files.checksums import wrote
 
 _PREFIX = ".tmp-"
 _NAME_LIMIT = 200  # bytes, below the 255 of common file systems
@@ -43,6 +44,13 @@ def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
         When the disk is full. Nothing is left behind by any error.
     """
     path = Path(path)
+    with _in_place(path, durable=durable) as temporary:
+        yield temporary
+    wrote(path, path)
+
+
+@contextmanager
+def _in_place(path: Path, *, durable: bool) -> Iterator[Path]:
     temporary = temporary_beside(path)
     try:
         with naming_full_disk(path, temporary):
@@ -60,8 +68,10 @@ def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
 
 def write_bytes(path: Path | str, data: bytes, *, durable: bool = True) -> None:
     """Write a file atomically. Parameters and errors are those of `atomic_path`."""
-    with atomic_path(path, durable=durable) as temporary, naming_full_disk(Path(path), temporary, len(data)):
+    path = Path(path)
+    with _in_place(path, durable=durable) as temporary, naming_full_disk(path, temporary, len(data)):
         temporary.write_bytes(data)
+    wrote(path, data)  # from memory: not read again
 
 
 def write_json(path: Path | str, value: Any, *, durable: bool = True) -> None:

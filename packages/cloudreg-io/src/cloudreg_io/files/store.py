@@ -16,6 +16,7 @@ from typing import Any
 
 from cloudreg_io.errors import NotFoundError, RemoteError
 from cloudreg_io.files.atomic import is_temporary, write_bytes
+from cloudreg_io.files.checksums import wrote
 from cloudreg_io.files.location import Location
 
 _ATTEMPTS = 8
@@ -50,12 +51,14 @@ def put(
         headers["ContentEncoding"] = content_encoding
     with _speaking_of(location, "s3:PutObject"):
         client().put_object(Bucket=location.bucket, Key=location.key, Body=data, **headers)
+    wrote(str(location), data)
 
 
 def put_file(location: Location, path: Path, *, content_type: str = "application/octet-stream") -> None:
     """Upload a local file, in parts when it is large."""
     with _speaking_of(location, "s3:PutObject"):
         client().upload_file(str(path), location.bucket, location.key, ExtraArgs={"ContentType": content_type})
+    wrote(str(location), path)
 
 
 def get(location: Location) -> bytes:
@@ -76,6 +79,11 @@ def get(location: Location) -> bytes:
     with _speaking_of(location, "s3:GetObject"):
         body: bytes = client().get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
         return body
+
+
+def place(location: Location) -> Path | str:
+    """What the ledger of written files calls a location: a path, or the URL of an object."""
+    return location.path if location.is_file else str(location)
 
 
 def exists(location: Location) -> bool:

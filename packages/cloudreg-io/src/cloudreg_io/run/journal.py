@@ -46,8 +46,18 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.stages: dict[StageKey, StageRecord] = {}
-        self._replay()
+        whole = self._replay()
+        if path.exists() and path.stat().st_size != whole:
+            os.truncate(path, whole)
         self._file = path.open("ab")
+
+    @classmethod
+    def read(cls, path: Path) -> dict[StageKey, StageRecord]:
+        """The stages of a journal that is only looked at: nothing is written, a torn line is left out."""
+        journal = cls.__new__(cls)
+        journal.path, journal.stages = path, {}
+        journal._replay()
+        return journal.stages
 
     def close(self) -> None:
         """Close the file."""
@@ -86,13 +96,12 @@ class Journal:
             os.fsync(self._file.fileno())
         self._apply(entry)
 
-    def _replay(self) -> None:
+    def _replay(self) -> int:
+        """Take the lines that are there; gives the length of those that are whole."""
         if not self.path.exists():
-            return
+            return 0
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
-        if whole != len(data):
-            os.truncate(self.path, whole)
         for number, line in enumerate(data[:whole].splitlines(), start=1):
             try:
                 self._apply(json.loads(line))
@@ -102,6 +111,7 @@ class Journal:
                     why="the journal was edited or the disk is damaged",
                     fix="choose another OUT, or delete this one and start again",
                 ) from error
+        return whole
 
     def _apply(self, entry: dict[str, Any]) -> None:
         record = self.record((entry["stage"], entry["channel"]))

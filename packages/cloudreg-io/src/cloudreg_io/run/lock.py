@@ -33,11 +33,28 @@ def lock(path: Path, *, patience: float = 5.0) -> Iterator[None]:
         # the file stays: removing it would let two owners lock two files of the same name
 
 
-def _acquire(descriptor: int, path: Path, patience: float) -> None:
+@contextmanager
+def looking(path: Path) -> Iterator[None]:
+    """Keep commands out of an OUT folder that is only looked at; several may look, and nothing is written.
+
+    Raises
+    ------
+    ToolError
+        A command is at work there.
+    """
+    if not path.exists():  # nobody ever worked here
+        yield
+        return
+    with path.open() as file:
+        _acquire(file.fileno(), path, patience=0.0, kind=fcntl.LOCK_SH)
+        yield
+
+
+def _acquire(descriptor: int, path: Path, patience: float, kind: int = fcntl.LOCK_EX) -> None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise ToolError(

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -58,7 +60,7 @@ class Provenance:
         else:
             self._entry = {**identity, "stages": [], "warnings": []}
             self._entries.append(self._entry)
-        self._entry["versions"] = versions()
+        self._entry |= {"versions": versions(), "typed": typed(), "complete": False}
         self.save()
 
     def warn(self, text: str) -> None:
@@ -85,9 +87,27 @@ class Provenance:
             stages.append(figures)
         self.save()
 
+    def require(self, key: StageKey, record: StageRecord) -> None:
+        """Add the figures of a finished stage that no command tells: one was killed before it could."""
+        wanted = {"name": key[0], "channel": key[1], "units": len(record.results)}
+        told = (stage for entry in self._entries for stage in entry["stages"])
+        if not any(wanted.items() <= stage.items() for stage in told):
+            self.stage(key, record, 0.0)
+
+    def complete(self) -> None:
+        """The command has done all of its work."""
+        self._entry["complete"] = True
+        self.save()
+
     def save(self) -> None:
         """Write the file, by rename."""
         write_json(self._path, {"commands": self._entries})
+
+
+def typed() -> str:
+    """The command line, when this process is one of CloudReg's scripts; what to type to go on."""
+    script = Path(sys.argv[0]).name
+    return shlex.join([script, *sys.argv[1:]]) if script.startswith("cloudreg") else ""
 
 
 def versions() -> dict[str, str]:

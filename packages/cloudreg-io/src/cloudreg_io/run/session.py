@@ -29,12 +29,13 @@ from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.run.executor import InlineExecutor, workers
 from cloudreg_io.run.journal import Journal, StageKey, StageRecord
+from cloudreg_io.run.ledger import PROVENANCE, keeping
 from cloudreg_io.run.lock import lock
 from cloudreg_io.run.progress import NO_PROGRESS, Progress
 from cloudreg_io.run.provenance import Provenance
 from cloudreg_io.run.refusals import changed, gone
 from cloudreg_io.run.shared import Shared
-from cloudreg_io.run.units import Unit, clear, left_result, marker, perform
+from cloudreg_io.run.units import CHECKSUMS, RUNNING, Unit, clear, left_result, marker, perform
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
@@ -69,8 +70,9 @@ class Run:
         self.jobs = jobs
         self.scratch = out / HIDDEN / "scratch"
         self.scratch.mkdir(parents=True, exist_ok=True)
-        self._running = out / HIDDEN / "running"
-        self._running.mkdir(exist_ok=True)
+        self._running = out / HIDDEN / RUNNING
+        for folder in (self._running, out / HIDDEN / CHECKSUMS):
+            folder.mkdir(exist_ok=True)
         self._pool = pool
         self._journal = journal
         self._provenance = provenance
@@ -140,6 +142,8 @@ class Run:
         todo = [(unit, self._marker(key, unit)) for unit in units if unit.key not in record.results]
         if todo or not record.ended:
             self._perform(key, function, todo, total=len(units))
+        else:
+            self._provenance.require(key, record)
         return {unit.key: record.results[unit.key] for unit in units}
 
     def _perform(
@@ -269,13 +273,13 @@ def open_run(
         hidden.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out} cannot be made: {error.strerror}", fix="choose another OUT") from error
-    with lock(hidden / "lock"):
+    with lock(hidden / "lock"), keeping(hidden):
         journal = Journal(hidden / "journal.jsonl")
         try:
             if overwrite and _lost(out, journal):
                 for key in list(journal.stages):
                     journal.reset(key)
-            provenance = Provenance(out / "provenance.json", command, options or {}, inputs or {})
+            provenance = Provenance(out / PROVENANCE, command, options or {}, inputs or {})
             run = Run(out, pool or InlineExecutor(), workers(jobs), journal, provenance, progress, overwrite)
             try:
                 yield run
@@ -283,6 +287,7 @@ def open_run(
                 run.explain(error)
                 raise
             run.require_outputs()
+            provenance.complete()
         finally:
             journal.close()
 

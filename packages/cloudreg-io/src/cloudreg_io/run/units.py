@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from cloudreg_io.files.atomic import write_bytes
+from cloudreg_io.files.checksums import Checksum, dump, recording
 from cloudreg_io.run.counters import Cost, Meter
+
+RUNNING, CHECKSUMS = "running", "checksums"  # folders beside the journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class Unit:
 def marker(folder: Path, stage: str, channel: str, key: str) -> Path:
     """The file that exists while a unit is under way."""
     return folder / hashlib.sha256(f"{stage}\n{channel}\n{key}".encode()).hexdigest()[:24]
+
+
+def unit_ledger(path: Path) -> Path:
+    """Where the checksums of what a unit wrote are, by its marker; see `cloudreg_io.run.ledger`."""
+    return path.parent.parent / CHECKSUMS / f"{path.name}.json"
 
 
 def left_result(path: Path) -> tuple[Any, Cost] | None:
@@ -100,8 +108,18 @@ def perform(
 def _perform_one(function: Callable[[Any], Any], task: Any, path: Path) -> tuple[Any, Cost]:
     path.touch()
     meter = Meter()
-    result = json.loads(json.dumps(function(task)))
+    hidden = path.parent.parent
+    with recording(hidden.parent, hidden.name) as written:
+        result = json.loads(json.dumps(function(task)))
     cost = meter.cost()
+    _keep(unit_ledger(path), written.files)
     # renamed, but not synced: the page cache survives the death of a process
     write_bytes(_result_path(path), json.dumps({"result": result, "cost": asdict(cost)}).encode(), durable=False)
     return result, cost
+
+
+def _keep(path: Path, files: dict[str, Checksum]) -> None:
+    if files:
+        write_bytes(path, dump(files))
+    else:  # of this unit with other options, which wrote something
+        path.unlink(missing_ok=True)

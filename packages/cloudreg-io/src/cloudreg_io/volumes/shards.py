@@ -21,6 +21,8 @@ import numpy as np
 from cloudreg_io.errors import InputError, ToolError
 from cloudreg_io.files import store
 from cloudreg_io.files.atomic import atomic_path, naming_full_disk, sync_files, temporary_beside, write_json
+from cloudreg_io.files.checksums import wrote
+from cloudreg_io.files.location import Location
 from cloudreg_io.run.counters import count
 from cloudreg_io.space import Bounds
 from cloudreg_io.volumes.chunks import ChunkSink, sink_for
@@ -143,6 +145,9 @@ def assemble_shard(task: ShardTask) -> dict[str, int]:
         size = _write(task, chunks)
         marker.parent.mkdir(parents=True, exist_ok=True)
         write_json(marker, {"bytes": size, "chunks": len(chunks)})
+    else:
+        target = _target(task)
+        wrote(store.place(target), store.get(target))  # by a unit that did not live to say so
     shutil.rmtree(folder, ignore_errors=True)
     result: dict[str, int] = json.loads(marker.read_text(encoding="utf-8"))
     return result
@@ -176,10 +181,15 @@ def _records(path: Path) -> Iterator[_Chunk]:
             file.seek(length, 1)
 
 
+def _target(task: ShardTask) -> Location:
+    scale = task.volume.scale(task.mip)
+    return task.volume.location / scale.key / shard_name(_sharding(scale), task.shard)
+
+
 def _write(task: ShardTask, chunks: list[_Chunk]) -> int:
     scale = task.volume.scale(task.mip)
     sharding = _sharding(scale)
-    target = task.volume.location / scale.key / shard_name(sharding, task.shard)
+    target = _target(task)
     local = target.path if target.is_file else _marker(task.scratch, task.mip, task.shard).with_suffix(".shard")
     local.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(local, durable=target.is_file) as temporary, temporary.open("wb") as file:

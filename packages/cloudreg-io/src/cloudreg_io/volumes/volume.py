@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
 from cloudreg_io.files import store
 from cloudreg_io.files.atomic import canonical_json
+from cloudreg_io.files.checksums import wrote
 from cloudreg_io.files.location import Location
 from cloudreg_io.run.counters import count
 from cloudreg_io.space import Bounds, Grid, Vector3i, VoxelSize, vector3
@@ -44,17 +45,18 @@ def create_volume(url: str | Path | Location, spec: VolumeSpec) -> Volume:
         Another volume is there; the message says how it differs.
     """
     location = Location.parse(url)
-    info = location / "info"
+    info, content = location / "info", canonical_json(to_info(spec))
     try:
         there = parse_info(store.get(info), str(info))
     except NotFoundError:
-        store.put(info, canonical_json(to_info(spec)), content_type="application/json")
+        store.put(info, content, content_type="application/json")
         return Volume(str(location), spec)
     if there != spec:
         raise InputError(
             f"{location} holds another volume: {'; '.join(differences(there, spec))}",
             fix="add --overwrite to replace it, or choose another folder",
         )
+    wrote(store.place(info), content)  # by a unit that did not live to say so
     return Volume(str(location), spec)
 
 

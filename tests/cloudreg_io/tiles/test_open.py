@@ -26,7 +26,7 @@ def test_empty_missing_and_remote_places(tmp_path):
         open_acquisition(tmp_path)
     with pytest.raises(NotFoundError, match="nowhere not found"):
         open_acquisition(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="download-tiles"):
+    with pytest.raises(InputError, match="s3://bucket/exp is not a folder on this machine"):
         open_acquisition("s3://bucket/exp")
     with pytest.raises(InputError, match="readers are colm, grid, terastitcher"):
         open_acquisition(tmp_path, reader="zeiss")

@@ -134,7 +134,7 @@ def fit_shading(
     if len(planes) < LEAST_PLANES:
         raise InputError(
             f"{len(planes)} planes are too few for an estimate of the shading; it needs {LEAST_PLANES}",
-            fix="give more planes (--sample), or a shading file from another acquisition with the same optics",
+            fix="give more planes (--sample), or --shading FILE from another acquisition with the same optics",
         )
     blocks = planes.blocks
     dark = _background(planes, background)

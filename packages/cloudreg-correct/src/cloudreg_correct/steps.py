@@ -19,7 +19,7 @@ from cloudreg_correct.background import estimate_background
 from cloudreg_correct.layout import COMMAND, Layout
 from cloudreg_correct.memory import require_memory
 from cloudreg_correct.shrink import shrink_planes
-from cloudreg_correct.tiles import ChannelReport, TileOptions, correct_tiles
+from cloudreg_correct.tiles import ChannelReport, TileOptions, correct_tiles, given_shadings
 from cloudreg_correct.volume import VolumeOptions, VolumeReport, correct_volume, plan_correction
 from cloudreg_io.errors import InputError
 from cloudreg_io.fields import Bias, Shading
@@ -229,6 +229,7 @@ def correct_acquisition(  # noqa: PLR0913 -- the options of a command, each with
         require_memory(memory, jobs, 24 * x * y)  # raw, encoded, and float fields of a plane
         Layout.of(data, out)  # before a folder is made for the journal
         names = [data.channel(channel) for channel in channels]
+        given_shadings(data, names, options)
         with open_run(
             out,
             command=COMMAND,

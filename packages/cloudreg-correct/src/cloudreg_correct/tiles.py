@@ -119,7 +119,7 @@ def correct_tiles(
     layout = Layout.of(acquisition, run.out)
     names = list(dict.fromkeys(acquisition.channel(channel) for channel in channels or acquisition.channels))
     check(acquisition, names).error(options.missing)
-    given = {name: _given(options.shading_files, name) for name in names}
+    given = given_shadings(acquisition, names, options)
     reports = [_correct_channel(run, acquisition, layout, name, options, given[name]) for name in names]
     layout.copy_descriptions(acquisition)  # last: a folder that opens as an acquisition is complete
     remove_temporaries(layout.place(acquisition.tile_root))
@@ -150,7 +150,7 @@ def _correct_channel(
     if given is None:
         shading = shading_stage(run, source, _identified(options.shading, identity))
     else:
-        shading = _take(run, given, channel, source)
+        shading = _take(run, given, channel)
     tiles = acquisition.grid.scanned
     job = _Job(source, acquisition.files[channel], layout, shading, options.compression)
     shared = run.share(f"tiles {channel}", job)
@@ -174,24 +174,36 @@ def _identified(options: ShadingOptions, identity: dict[str, Any]) -> ShadingOpt
     )
 
 
-def _given(files: Path | None, channel: str) -> Path | None:
-    if files is None:
-        return None
+def given_shadings(
+    acquisition: Acquisition, channels: Sequence[str], options: TileOptions
+) -> dict[str, Path | None]:
+    """The shading file that the user gives for each channel, after a look at it; None where it is to be estimated.
+
+    Raises
+    ------
+    NotFoundError, InputError
+        One is not there, cannot be used, or does not fit the planes.
+    """
+    x, y, _ = acquisition.grid.tile_size
+    files = options.shading_files
+    names = channels or acquisition.channels
+    return {name: _given(files, name, (y, x)) if files else None for name in names}
+
+
+def _given(files: Path, channel: str, planes: tuple[int, int]) -> Path:
     path = files / f"{channel}.tif" if files.is_dir() else files
     if not path.is_file():
         raise NotFoundError(f"no shading for channel {channel}: {path} not found", fix="--shading FILE or FOLDER")
+    if (shape := Shading.load(path).shape) != planes:
+        raise InputError(
+            f"{path} is {list(shape)} [y, x], the planes are {list(planes)}",
+            fix="give a --shading from the same camera setting, or leave it out",
+        )
     return path
 
 
-def _take(run: Run, given: Path, channel: str, source: TileSource) -> Path:
-    """Keep a copy of a shading that was given, after a look at it."""
-    x, y, _ = source.grid.tile_size
-    shading = Shading.load(given)
-    if shading.shape != (y, x):
-        raise InputError(
-            f"{given} is {list(shading.shape)} [y, x], the planes are {[y, x]}",
-            fix="give a shading from the same camera setting, or leave --shading out",
-        )
+def _take(run: Run, given: Path, channel: str) -> Path:
+    """Keep a copy of a shading that was given."""
     path = run.out / "shading" / f"{channel}.tif"
     run.stage(
         "shading",

@@ -84,7 +84,7 @@ def ingest(
     from cloudreg_io.files.location import Location
     from cloudreg_io.run import executor, open_run
     from cloudreg_io.space import VoxelSize
-    from cloudreg_io.volumes.ingest import IngestOptions, perform_ingest, plan_ingest
+    from cloudreg_io.volumes.ingest import IngestOptions, perform_ingest, plan_ingest, require_free
 
     with executor(jobs) as pool:
         if pool is None:  # a worker rank: its work is done
@@ -103,8 +103,10 @@ def ingest(
         )
         location = Location.parse(url)
         plan = plan_ingest(stack, location, options)  # before a folder is made for the journal
+        folder = work or _local(location)
+        require_free(plan, folder)
         with open_run(
-            work or _local(location),
+            folder,
             command="ingest",
             options=options.to_json(),
             inputs={"stack": str(stack.absolute()), "volume": str(location)},

@@ -18,12 +18,14 @@ import numpy as np
 import tifffile
 from numpy.typing import ArrayLike, NDArray
 
-from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
+from cloudreg_io.files.tiff import read_header
 from cloudreg_io.space import Grid
 
 # A gain outside means that the estimate followed the sample, not the optics.
 SMALLEST_GAIN, LARGEST_GAIN = 0.2, 5.0
 _MEAN_TOLERANCE = 0.01
+_MADE = "give a file that cloudreg made, or one that Shading.save or Bias.save wrote"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +104,8 @@ class Shading:
         pages = _read_pages(Path(path))
         if len(pages) != 2:
             raise InputError(
-                f"{path}: a shading file has 2 pages (flat-field, background), this one has {len(pages)}"
+                f"{path}: a shading file has 2 pages (flat-field, background), this one has {len(pages)}",
+                fix=_MADE,
             )
         with _naming(Path(path)):
             return cls(pages[0], pages[1])
@@ -161,9 +164,13 @@ class Bias:
         try:
             grid = Grid.from_json(json.loads(beside.read_text(encoding="utf-8"))["grid"])
         except FileNotFoundError as error:
-            raise NotFoundError(f"{beside}: no such file", why="it holds the grid of the bias field") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{beside}: does not hold the grid of a bias field", why=str(error)) from error
+            raise NotFoundError(
+                f"{beside}: no such file", why="it holds the grid of the bias field", fix=_MADE
+            ) from error
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise InputError(
+                f"{beside}: does not hold the grid of a bias field", why=str(error), fix=_MADE
+            ) from error
         with _naming(path):
             return cls(field, grid)
 
@@ -184,7 +191,10 @@ def _float32(values: ArrayLike) -> NDArray[np.float32]:
 def _require_finite(values: NDArray[Any], name: str) -> None:
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
-        raise InputError(f"the {name} holds {len(bad)} values that are not finite, the first at {bad[0].tolist()}")
+        raise InputError(
+            f"the {name} holds {len(bad)} values that are not finite, the first at {bad[0].tolist()}",
+            fix="estimate it again, or replace them",
+        )
 
 
 def _require_positive(values: NDArray[Any], name: str) -> None:
@@ -195,6 +205,7 @@ def _require_positive(values: NDArray[Any], name: str) -> None:
             f"the {name} ranges from {values.min():.4g} to {values.max():.4g}: {len(bad)} values are zero or "
             f"negative, the first at {bad[0].tolist()}",
             why="nothing can be divided by them",
+            fix="estimate it again, or replace them",
         )
 
 
@@ -208,15 +219,22 @@ def _write_pages(path: Path, pages: NDArray[np.float32]) -> None:
 
 
 def _read_pages(path: Path) -> NDArray[np.float32]:
-    if not path.is_file():
-        raise NotFoundError(f"{path}: no such file")
+    if not path.exists():
+        raise NotFoundError(f"{path}: no such file", fix="check the path")
     try:
+        read_header(path, pages=None)  # what claims more than the file can hold is not to be allocated
         with tifffile.TiffFile(path) as tiff:
             pages = [tiff.pages[i] for i in range(len(tiff.pages))]
             kinds = {(page.shape, str(page.dtype)) for page in pages}
             if len(kinds) == 1 and np.issubdtype(pages[0].dtype, np.floating):
                 return np.stack([page.asarray() for page in pages]).astype(np.float32)
-    except (tifffile.TiffFileError, ValueError, OSError, RuntimeError) as error:
-        raise InputError(f"{path}: not a TIFF that can be read", why=str(error)) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged directory makes tifffile raise nearly anything
+        raise InputError(f"{path}: not a TIFF that can be read", why=_reason(error), fix=_MADE) from error
     found = ", ".join(f"{dtype} {list(shape)}" for shape, dtype in sorted(kinds))
-    raise InputError(f"{path}: a field is a TIFF of float32 pages of one shape, found {found}")
+    raise InputError(f"{path}: a field is a TIFF of float32 pages of one shape, found {found}", fix=_MADE)
+
+
+def _reason(error: Exception) -> str:
+    return error.what if isinstance(error, CloudRegError) else str(error)

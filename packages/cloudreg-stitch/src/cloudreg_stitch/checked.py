@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,9 @@ from typing import Any, NoReturn, TypeGuard
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.space import Vector3, vector3
+
+# A thousand times what the largest microscope's mosaic has voxels along an axis, and far below what overflows.
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class CheckedObject:
         """Key path of an entry."""
         return f"{self.key}.{key}" if self.key else key
 
-    def fail(self, key: str, what: str, fix: str = "") -> NoReturn:
+    def fail(self, key: str, what: str, fix: str = "correct the value, or give another file") -> NoReturn:
         """Raise an InputError that names the file and the key."""
         raise InputError(f"{self.path}: {self.name(key)} {what}", fix=fix)
 
@@ -87,7 +89,8 @@ class CheckedObject:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # the bound also refuses integers that no float can hold
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _parse(path: Path) -> Mapping[str, Any]:
@@ -99,12 +102,14 @@ def _parse(path: Path) -> Mapping[str, Any]:
         raise InputError(
             f"{path}: cannot be read: {error.strerror}", fix="give a file that this user may read"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter of thousands of brackets
         raise InputError(
             f"{path}: not valid JSON: {error}",
             why="a comma or bracket was lost in editing",
             fix="correct that line, or give another file",
         ) from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: must hold a JSON object, as placement.json of an OUT folder does")
+        raise InputError(
+            f"{path}: must hold a JSON object, as placement.json of an OUT folder does", fix="give another file"
+        )
     return content

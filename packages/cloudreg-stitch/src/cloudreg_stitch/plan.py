@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from cloudreg_io.errors import ToolError
+from cloudreg_io.files.tiff_error import size as byte_size
 from cloudreg_io.space import Bounds
 from cloudreg_io.volumes.cascade import strip_alignment
 from cloudreg_io.volumes.spec import VolumeSpec
@@ -90,7 +91,7 @@ def plan_fusion(
             return FusionPlan(_windows(layout, spec, edges), count, decodes(layout, spec, edges), needed)
     total = needed * workers + (0 if inline else PROCESS_BYTES)
     raise ToolError(
-        f"--memory {allowed_text(memory)} is too little to fuse this with {workers} worker(s)",
+        f"--memory {byte_size(memory or 0)} is too little to fuse this with {workers} worker(s)",
         why=f"the narrowest strips, {step} voxels wide, take {allowed_text(total)}",
         fix=f"--memory {allowed_text(total)}" + (" or fewer --jobs" if workers > 1 else ""),
     )

@@ -132,6 +132,8 @@ def stitch(
     AlignOptions(options.search)  # what is wrong with an option is said before OUT is made
     if options.placement is not None:
         given_placement(options.placement, data.grid)
+    elif options.steps == "fuse":
+        _require_placement(folder / PLACEMENT)
     if options.steps != "align":
         require_feasible(
             data.source(channels[0], fill_missing=options.missing == "fill"), options.fuse, jobs=options.jobs
@@ -173,13 +175,16 @@ def _placement(run: Run, sources: _Sources, channel: str, options: StitchOptions
         return placement
     if options.placement is not None:
         return adopt(run, Placement.load(options.placement), options.placement)
+    return Placement.load(path)
+
+
+def _require_placement(path: Path) -> None:
     if not path.exists():
         raise NotFoundError(
             f"{path} does not exist",
             why="--fuse-only uses an earlier alignment",
             fix="leave --fuse-only out to align first, or name a placement file: --placement FILE",
         )
-    return Placement.load(path)
 
 
 @dataclass(frozen=True, slots=True)

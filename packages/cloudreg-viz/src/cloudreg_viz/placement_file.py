@@ -51,7 +51,7 @@ def read_placement(path: Path) -> tuple[list[PlacedTile], list[TilePair]]:
         pairs = [TilePair(str(pair["a"]), str(pair["b"]), bool(pair["used"])) for pair in content["pairs"]]
     except KeyError as error:
         raise InputError(f"{path}: the key {error} is missing", why="the file is damaged or edited") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"{path} is not a placement: {error}", why="the file is damaged or edited") from error
     return tiles, pairs
 

@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from cloudreg_io.errors import InputError
+from cloudreg_io.errors import CloudRegError, InputError
 from cloudreg_io.files import tiff
 from cloudreg_io.files.image_header import ImageHeader, micrometres, voxel_size_of
 from cloudreg_io.files.tiff_error import damaged
@@ -107,8 +107,10 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     try:
         with tifffile.TiffFile(path) as file:
             yield file
-    except (tifffile.TiffFileError, OSError, KeyError, IndexError) as error:
-        raise damaged(path, str(error)) from error
+    except (CloudRegError, MemoryError):
+        raise
+    except Exception as error:  # a damaged directory makes tifffile raise nearly anything
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def _only_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:

@@ -19,6 +19,7 @@ from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.tiff import TiffHeader, check_same, read_header, read_plane
 from cloudreg_io.files.tiff_error import TiffError
 from cloudreg_io.tiles.acquisition import Acquisition, Tile
+from cloudreg_io.tiles.listing import is_there
 from cloudreg_io.tiles.problem import FILLABLE, HARMLESS, WORDS, Kind, Problem
 from cloudreg_io.tiles.source import check_finite
 
@@ -147,7 +148,7 @@ def _missing(
     folder = acquisition.tile_root / tile.name
     if len(absent) < len(wanted):
         return [Problem("missing", channel, tile.name, absent, folder)]
-    detail = "no plane of this channel" if folder.is_dir() else "no folder"
+    detail = "no plane of this channel" if is_there(folder) else "no folder"
     return [Problem("missing_tile", channel, tile.name, absent, folder, detail)]
 
 

@@ -88,6 +88,14 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder of that name; of a name too long for the system there is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def find_file(folder: Path, name: str) -> Path | None:
     """The file of that name in a folder, also when its letters have another case (copies by Windows tools)."""
     exact = folder / name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from cloudreg_io.tiles.readers import colm, grid_list, terastitcher_xml
 from cloudreg_io.tiles.readers.colm_names import INI_NAME
 from cloudreg_io.tiles.readers.signs import Signs
 from cloudreg_io.tiles.stage import AS_TOLD, StageAxes
+
+# pathlib folds the second slash of what was typed
+_URL = re.compile(r"(s3|https?|gs):/+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +66,17 @@ def open_acquisition(
     InputError
         What is there contradicts itself.
     """
-    if str(path).startswith(("s3://", "http://", "https://", "gs://")):
+    if match := _URL.match(str(path)):
         raise InputError(
-            f"{path} is not a folder on this machine",
-            fix="copy the tiles here first: cloudreg download-tiles URL DIR --channel N",
+            f"{match[1]}://{str(path)[match.end() :]} is not a folder on this machine",
+            why="raw tiles are read from local folders only",
+            fix="copy the tiles to this machine, or mount the bucket, and give that folder",
         )
     place = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - links must stay as the user wrote them
     if not os.path.lexists(place):
         raise NotFoundError(f"{place} not found", fix="check the path")
     if not place.exists():
-        raise InputError(f"{place} is a link that leads nowhere, or in a loop")
+        raise InputError(f"{place} is a link that leads nowhere, or in a loop", fix="make the link anew")
     if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
         raise InputError(f"{place} may not be read by this user", fix="ask its owner for read permission")
     size = None if voxel_size is None else VoxelSize.of(voxel_size)

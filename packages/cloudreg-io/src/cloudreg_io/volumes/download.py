@@ -123,7 +123,8 @@ def _wanted(volume: Volume, bounds: Bounds | None) -> Bounds:
     box = bounds.intersection(whole)
     if box.is_empty:
         raise InputError(
-            f"bounds {bounds.lower}..{bounds.upper} miss the volume, whose mip 0 is {whole.lower}..{whole.upper}"
+            f"bounds {bounds.lower}..{bounds.upper} miss the volume, whose mip 0 is {whole.lower}..{whole.upper}",
+            fix="--bounds X0 Y0 Z0 X1 Y1 Z1 inside of it",
         )
     return box
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -13,6 +12,10 @@ from cloudreg_io.space import Vector3i
 from cloudreg_io.volumes.spec import COMPRESSIONS, LAYERS, Compression, Scale, Sharding, VolumeSpec
 
 _SHARDED = "neuroglancer_uint64_sharded_v1"
+# Of sizes in voxels and of edges in nm. What lies outside is damage, and would overflow.
+_LARGEST = 1e15
+_SMALLEST_NM = 1e-6
+_AGAIN = "copy it again; or is this no precomputed volume?"
 _HASHES = ("identity", "murmurhash3_x86_128")
 _ENCODINGS = (
     "raw",
@@ -80,7 +83,7 @@ def parse_info(data: bytes, name: str) -> VolumeSpec:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name}: not JSON", why=str(error), fix="is this a precomputed volume?") from error
+        raise InputError(f"{name}: not JSON", why=str(error), fix=_AGAIN) from error
     return _Reader(name, "", document).volume()
 
 
@@ -168,7 +171,7 @@ class _Reader:
         if (
             not isinstance(values, list)
             or len(values) != 3
-            or not all(_is_number(v) and math.isfinite(v) and v > 0 for v in values)
+            or not all(_is_number(v) and _SMALLEST_NM <= v <= _LARGEST for v in values)
         ):
             self._refuse("resolution", f"three positive numbers of nm are wanted, not {values!r:.60}")
         return (float(values[0]), float(values[1]), float(values[2]))
@@ -209,7 +212,7 @@ class _Reader:
 
     def _refuse(self, key: str, reason: str) -> NoReturn:
         place = f"{self.place}{key}".rstrip(".") or "top"
-        raise InputError(f"{self.name}: {place}: {reason}", why="the description of the volume is damaged")
+        raise InputError(f"{self.name}: {place}: {reason}", why="the description is damaged", fix=_AGAIN)
 
 
 def _is_number(value: Any) -> bool:
@@ -217,7 +220,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    return _is_number(value) and math.isfinite(value) and value == int(value)
+    # the bound comes first: no float holds every integer that JSON can write
+    return _is_number(value) and abs(value) <= _LARGEST and value == int(value)
 
 
 def differences(old: VolumeSpec, new: VolumeSpec) -> list[str]:

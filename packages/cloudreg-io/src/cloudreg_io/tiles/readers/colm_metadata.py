@@ -94,7 +94,9 @@ class Ini:
             )
         if len({text for text, _ in entries}) > 1:
             lines = " and ".join(str(line) for _, line in entries)
-            raise InputError(f"{self.path} gives {key} different values on lines {lines}")
+            raise InputError(
+                f"{self.path} gives {key} different values on lines {lines}", fix="remove one of them"
+            )
         text, line = entries[0]
         if not text:
             raise InputError(f"{self.path}, line {line}: {key} is empty", fix="add the value")
@@ -219,7 +221,9 @@ def read_cells(path: Path, rows: int, columns: int) -> tuple[tuple[bool, ...], .
             fix="copy both files again from the microscope",
         )
     if not any(any(row) for row in cells):
-        raise InputError(f"{path} marks no cell as scanned")
+        raise InputError(
+            f"{path} marks no cell as scanned", fix="write 1 for each cell that has a folder of tiles"
+        )
     return cells
 
 

@@ -95,7 +95,8 @@ def safe_name(text: object, where: str) -> str:
     if not parts or absolute or ".." in parts or re.search(r"[\x00-\x1f\x7f]", name):
         raise InputError(
             f"{where}: {text!r} is not a safe folder name",
-            why="it must be relative to the root of the tiles, without `..` and control characters",
+            why="files must not lead out of their folder",
+            fix="write it relative to the root of the tiles, without `..`, drive and control characters",
         )
     return "/".join(parts)
 
@@ -106,7 +107,9 @@ class _Values:
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self._path, self._settings = path, settings
         if unknown := sorted(set(settings) - set(_KEYS)):
-            raise InputError(f"{path}: unknown key {unknown[0]!r}; known are {', '.join(_KEYS)}")
+            raise InputError(
+                f"{path}: unknown key {unknown[0]!r}; known are {', '.join(_KEYS)}", fix="correct the key"
+            )
 
     def grid_list(self, rows: tuple[Row, ...]) -> GridList:
         voxel_size, overlap = self._numbers("voxel_size", 3), self._numbers("overlap_percent", 2)
@@ -162,12 +165,15 @@ class _Values:
             if not re.fullmatch(r"\w[\w.+-]*", name) or not isinstance(pattern, str):
                 raise InputError(
                     f"{self._path}: channel {name!r} must have a name of letters, digits, `_`, `.`, `+`, `-` "
-                    f"and a pattern in quotes"
+                    f"and a pattern in quotes",
+                    fix='for example ch488 = "*_488_{z}.tif"',
                 )
         return dict(channels)
 
     def _error(self, key: str, wanted: str) -> InputError:
-        return InputError(f"{self._path}: {key} = {self._settings[key]!r} must be {wanted}")
+        return InputError(
+            f"{self._path}: {key} = {self._settings[key]!r:.80} must be {wanted}", fix="correct the value"
+        )
 
 
 def _is_number(value: object) -> bool:
@@ -177,8 +183,8 @@ def _is_number(value: object) -> bool:
 def _toml(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of brackets
+        raise InputError(f"{path} is not valid TOML: {error}", fix="correct that line") from error
 
 
 def _toml_rows(path: Path, tiles: object) -> tuple[Row, ...]:
@@ -190,12 +196,16 @@ def _toml_rows(path: Path, tiles: object) -> tuple[Row, ...]:
     for number, tile in enumerate(tiles, 1):
         where = f"{path}, tile {number}"
         if unknown := sorted(set(tile) - set(_TILE_KEYS)):
-            raise InputError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(_TILE_KEYS)}")
+            raise InputError(
+                f"{where}: unknown key {unknown[0]!r}; known are {', '.join(_TILE_KEYS)}", fix="correct the key"
+            )
         position = tile.get("position")
         if position is not None and not (
             isinstance(position, list) and len(position) in (2, 3) and all(map(_is_number, position))
         ):
-            raise InputError(f"{where}: position = {position!r} must be two or three numbers")
+            raise InputError(
+                f"{where}: position = {position!r:.80} must be two or three numbers", fix="position = [X, Y, Z]"
+            )
         rows.append(_row(where, tile.get("folder"), position, tile.get("row"), tile.get("column")))
     return _unique(path, rows)
 
@@ -223,14 +233,19 @@ def _csv_rows(path: Path, text: str) -> tuple[Row, ...]:
             fix="folder,x,y[,z][,row,column]",
         )
     if unknown := [name for name in names if name not in _COLUMNS]:
-        raise InputError(f"{path}: unknown column {unknown[0]!r}; known are {', '.join(_COLUMNS)}")
+        raise InputError(
+            f"{path}: unknown column {unknown[0]!r}; known are {', '.join(_COLUMNS)}", fix="correct the first line"
+        )
     if len(table) == 1:
-        raise InputError(f"{path} lists no tiles")
+        raise InputError(f"{path} lists no tiles", fix="add a line for each tile")
     rows = []
     for number, words in table[1:]:
         where = f"{path}, line {number}"
         if len(words) != len(names):
-            raise InputError(f"{where} has {len(words)} values; {len(names)} expected")
+            raise InputError(
+                f"{where} has {len(words)} values; {len(names)} expected",
+                fix="give each column a value or leave it empty, and write numbers with a decimal point",
+            )
         given = {name: word.strip() for name, word in zip(names, words, strict=True) if word.strip()}
         numbers = {name: _number(where, name, word) for name, word in given.items() if name != "folder"}
         position = [numbers["x"], numbers["y"], numbers.get("z", 0.0)] if {"x", "y"} <= set(numbers) else None
@@ -240,7 +255,12 @@ def _csv_rows(path: Path, text: str) -> tuple[Row, ...]:
 
 def _number(where: str, name: str, word: str) -> float:
     if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", word) or not _is_number(float(word)):
-        raise InputError(f"{where}: {name} = {word!r} is not a number")
+        comma = re.fullmatch(r"[+-]?[0-9]+,[0-9]+", word)
+        raise InputError(
+            f"{where}: {name} = {word!r} is not a number",
+            why="it is written with a decimal comma" if comma else "",
+            fix=f"write {word.replace(',', '.')}" if comma else "correct the value",
+        )
     return float(word)
 
 
@@ -258,13 +278,13 @@ def _row(where: str, folder: object, position: Sequence[float] | None, row: obje
 def _whole(where: str, name: str, value: object) -> int:
     if isinstance(value, int | float) and _is_number(value) and value == int(value) and 0 <= value < _LARGEST:
         return int(value)
-    raise InputError(f"{where}: {name} = {value!r} must be a whole number from 0")
+    raise InputError(f"{where}: {name} = {value!r:.80} must be a whole number from 0", fix="correct the value")
 
 
 def _unique(path: Path, rows: Sequence[Row]) -> tuple[Row, ...]:
     seen: set[str] = set()
     for row in rows:
         if row.folder in seen:
-            raise InputError(f"{path} lists the folder {row.folder!r} twice")
+            raise InputError(f"{path} lists the folder {row.folder!r} twice", fix="give each tile its own folder")
         seen.add(row.folder)
     return tuple(rows)

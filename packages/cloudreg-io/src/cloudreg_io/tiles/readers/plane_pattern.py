@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.files.natural_order import natural_key
-from cloudreg_io.tiles.listing import file_names
+from cloudreg_io.tiles.listing import file_names, is_there
 
 # Names of the files of each plane number of one tile; more than one name is a duplicate.
 Numbers = dict[int, list[str]]
@@ -66,7 +66,7 @@ class PlanePattern:
         A folder that does not exist has no planes: the completeness check reports it.
         """
         folder = self.folder(root, tile)
-        names = sorted(file_names(folder), key=natural_key) if folder.exists() else []
+        names = sorted(file_names(folder), key=natural_key) if is_there(folder) else []
         matches = [match for match in map(self.name.fullmatch, names) if match]
         if not self.numbered:
             return {index: [match[0]] for index, match in enumerate(matches)}

@@ -16,11 +16,13 @@ from xml.parsers import expat
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.space import Vector3, VoxelSize
+from cloudreg_io.tiles.listing import is_there
 from cloudreg_io.tiles.readers.grid_list_file import safe_name
 
 ROOT_TAG = "TeraStitcher"
 VOLUME_FORMAT = "TiledXY|2Dseries"
 _LARGEST = 1_000_000
+_AGAIN = "copy the file again, or import the tiles again"
 
 ZRanges = tuple[tuple[int, int], ...]
 
@@ -104,7 +106,9 @@ def read_project(path: Path) -> Project:
     """
     root = _parse(path)
     if root.tag != ROOT_TAG:
-        raise InputError(f"{path} is no TeraStitcher project: its root is <{root.tag}>")
+        raise InputError(
+            f"{path} is no TeraStitcher project: its root is <{root.tag}>", fix="give an xml_import.xml"
+        )
     kind = root.get("volume_format", "")
     if kind != VOLUME_FORMAT:
         raise InputError(
@@ -144,6 +148,7 @@ def _parse(path: Path) -> ET.Element:
         raise InputError(
             f"{path} declares XML entities; refused",
             why="TeraStitcher never writes them, and they can make a small file fill the memory",
+            fix="remove the <!ENTITY …> declarations, or import the tiles again",
         )
 
     # A first pass that only looks for entities: they are declared before they can be used.
@@ -167,13 +172,13 @@ class _Reader:
     def _attribute(self, element: ET.Element, name: str, where: str) -> str:
         value = element.get(name)
         if value is None:
-            raise NotFoundError(f"{self._path}: <{where}> lacks the attribute {name}")
+            raise NotFoundError(f"{self._path}: <{where}> lacks the attribute {name}", fix=_AGAIN)
         return value.strip()
 
     def _element(self, tag: str) -> ET.Element:
         element = self._root.find(tag)
         if element is None:
-            raise NotFoundError(f"{self._path} lacks the element <{tag}>")
+            raise NotFoundError(f"{self._path} lacks the element <{tag}>", fix=_AGAIN)
         return element
 
     def number(self, tag: str, name: str) -> float:
@@ -182,7 +187,9 @@ class _Reader:
             return float(text)
         except ValueError:
             why = "it is written with a decimal comma" if re.fullmatch(r"-?[0-9]+,[0-9]+", text) else ""
-            raise InputError(f"{self._path}: <{tag} {name}={text!r}> is not a number", why=why) from None
+            raise InputError(
+                f"{self._path}: <{tag} {name}={text!r}> is not a number", why=why, fix="correct the value"
+            ) from None
 
     def integer(self, tag: str, name: str, smallest: int) -> int:
         return self._integer(self._element(tag), name, tag, smallest)
@@ -190,7 +197,10 @@ class _Reader:
     def _integer(self, element: ET.Element, name: str, where: str, smallest: int = -10 * _LARGEST) -> int:
         text = self._attribute(element, name, where)
         if not re.fullmatch(r"[+-]?[0-9]{1,9}", text) or not smallest <= int(text) <= 10 * _LARGEST:
-            raise InputError(f"{self._path}: <{where} {name}={text!r}> is not a whole number that makes sense")
+            raise InputError(
+                f"{self._path}: <{where} {name}={text!r}> is not a whole number that makes sense",
+                fix="correct the value",
+            )
         return int(text)
 
     def check_axes(self) -> None:
@@ -210,7 +220,7 @@ class _Reader:
         beside = self._path.parent
         places = [beside / written, beside / PureWindowsPath(written).name, beside]
         for place in places:
-            if place.is_dir() and (not folders or any((place / folder).is_dir() for folder in folders)):
+            if is_there(place) and (not folders or any(is_there(place / folder) for folder in folders)):
                 return place
         tried = ", ".join(dict.fromkeys(map(str, places)))
         raise NotFoundError(
@@ -226,6 +236,7 @@ class _Reader:
                 f"{self._path} has {len(elements)} <Stack> elements; {rows} rows × {columns} columns need "
                 f"{rows * columns}",
                 why="the file was cut off or edited",
+                fix=_AGAIN,
             )
         return tuple(
             self._stack(element, *divmod(index, columns), slices) for index, element in enumerate(elements)
@@ -260,7 +271,8 @@ def parse_z_ranges(text: str, slices: int, where: str = "Z_RANGES") -> ZRanges:
         first, end = (int(match[1]), int(match[2])) if match else (0, 0)
         if not (ranges[-1][1] if ranges else -1) < first < end <= slices:
             raise InputError(
-                f"{where}: Z_RANGES = {text!r} is not a list of increasing ranges [first,end) in {slices} slices"
+                f"{where}: Z_RANGES = {text!r} is not a list of increasing ranges [first,end) in {slices} slices",
+                fix="correct the value, such as [0,40);[50,96)",
             )
         ranges.append((first, end))
     return tuple(ranges)

@@ -17,7 +17,7 @@ from cloudreg_io.files.natural_order import natural_key
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.tiles.acquisition import Acquisition, Tile, TileGrid
 from cloudreg_io.tiles.layout import complete_grid, from_zero
-from cloudreg_io.tiles.listing import Listing, common_header, file_names, find_file
+from cloudreg_io.tiles.listing import Listing, common_header, file_names, find_file, is_there
 from cloudreg_io.tiles.readers.signs import Signs
 from cloudreg_io.tiles.readers.terastitcher_project import ROOT_TAG, Project, Stack, read_project
 
@@ -58,7 +58,7 @@ def open_terastitcher(path: Path, voxel_size: VoxelSize | None = None) -> Acquis
     project = read_project(file)
     stacks = [stack for stack in project.stacks if stack.scanned]
     if not stacks:
-        raise InputError(f"{file} has no stack with slices")
+        raise InputError(f"{file} has no stack with slices", fix="import the tiles again")
     names = {stack.folder: _slices_by_channel(project, stack) for stack in stacks}
     listing = _list(project, stacks, names)
     header = common_header(listing.files, project.stacks_dir)
@@ -87,9 +87,12 @@ def _slices_by_channel(project: Project, stack: Stack) -> dict[str, list[str]]:
     folder = project.stacks_dir / stack.folder
     try:
         wanted = re.compile(stack.image_regex or r".*\..*")
-    except re.error as error:
-        raise InputError(f"{project.path}: IMG_REGEX = {stack.image_regex!r} cannot be used: {error}") from error
-    names = sorted(file_names(folder), key=natural_key) if folder.is_dir() else []
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InputError(
+            f"{project.path}: IMG_REGEX = {stack.image_regex!r} cannot be used: {error}",
+            fix="correct the value; .* takes every file",
+        ) from error
+    names = sorted(file_names(folder), key=natural_key) if is_there(folder) else []
     names = [name for name in names if wanted.fullmatch(name) and name.casefold() != "thumbs.db"]
     numbers = [_CHANNEL.search(name) for name in names]
     if not all(numbers):

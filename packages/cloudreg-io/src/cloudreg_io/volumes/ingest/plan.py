@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from cloudreg_io.errors import InputError
+from cloudreg_io.files import store
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import digest
+from cloudreg_io.run.session import HIDDEN
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.volumes.cascade import require_writable
-from cloudreg_io.volumes.info import to_info
+from cloudreg_io.volumes.info import differences, parse_info, to_info
 from cloudreg_io.volumes.ingest.conversion import Conversion, conversion_for
 from cloudreg_io.volumes.ingest.series import Missing
 from cloudreg_io.volumes.ingest.stack import Stack, open_stack
@@ -117,11 +119,39 @@ def plan_ingest(stack: Path | str, url: str | Path | Location, options: IngestOp
     return IngestPlan(source, location, spec, conversion, options.missing)
 
 
+def require_free(plan: IngestPlan, journal: Path) -> None:
+    """Check that the place is not taken by a volume that nobody knows to be ours, before anything is made.
+
+    Parameters
+    ----------
+    plan : IngestPlan
+    journal : Path
+        Folder of the run; what a journal there lists may be gone on with, or replaced.
+
+    Raises
+    ------
+    InputError
+        Saying how the volume that is there differs.
+    """
+    info = plan.location / "info"
+    if (journal / HIDDEN).exists() or not store.exists(info):
+        return
+    there = parse_info(store.get(info), str(info))
+    differing = "; ".join(differences(there, plan.spec)) or "nothing but, perhaps, its voxels"
+    raise InputError(
+        f"{plan.location} holds a volume already, and no earlier command of {journal} made it; it differs in: "
+        f"{differing}",
+        fix="choose another folder, or move the volume away",
+    )
+
+
 def _require_apart(stack: Path, location: Location) -> None:
     if not location.is_file:
         return
     source, target = stack.resolve(), location.path.resolve()
     if target == source or (source.is_dir() and target.is_relative_to(source)):
         raise InputError(
-            f"the volume {target} would lie in the stack {source}", why="raw data is never written to"
+            f"the volume {target} would lie in the stack {source}",
+            why="raw data is never written to",
+            fix="choose a folder elsewhere for the volume",
         )

@@ -69,14 +69,14 @@ def find_series(folder: Path, *, missing: Missing = "error") -> Series:
         Names that differ in more than one number, two files of one number, irregular steps, or gaps.
     """
     if not folder.is_dir():
-        raise NotFoundError(f"{folder} not found")
+        raise NotFoundError(f"{folder} not found", fix="check the path")
     names = sorted(
         path.name
         for path in folder.iterdir()
         if path.suffix.lower() in (".tif", ".tiff") and not path.name.startswith(".") and path.is_file()
     )
     if not names:
-        raise NotFoundError(f"no planes found in {folder} (looked for *.tif and *.tiff)")
+        raise NotFoundError(f"no planes found in {folder} (looked for *.tif and *.tiff)", fix="check the path")
     numbers = _numbers(folder, names)
     ordered = sorted(numbers)
     step = _step(folder, ordered)
@@ -115,7 +115,11 @@ def _numbers(folder: Path, names: list[str]) -> dict[int, str]:
     for name in names:
         number = int(parts[name][place]) if place > 0 else 0
         if number in numbers:
-            raise InputError(f"{folder}: {numbers[number]} and {name} are two planes of number {number}")
+            raise InputError(
+                f"{folder}: {numbers[number]} and {name} are two planes of number {number}",
+                why="the folder holds a copy, or two series",
+                fix="move one of them to another folder",
+            )
         numbers[number] = name
     return numbers
 
@@ -129,6 +133,7 @@ def _step(folder: Path, ordered: list[int]) -> int:
         raise InputError(
             f"{folder}: the numbers of the planes are irregular: steps of {step}, but not after {_some(odd)}",
             why="planes of two acquisitions were mixed, or renamed",
+            fix="put the planes of one volume into a folder of their own",
         )
     return step
 

@@ -22,6 +22,7 @@ from cloudreg_io.space import Grid, Orientation, VoxelSize, resample, vector3, v
 from cloudreg_io.volumes.pyramid import downsample_mode
 from cloudreg_io.volumes.volume import Volume, open_volume
 from cloudreg_register.blocks import block_factors, block_reduced, reduced_volume
+from cloudreg_register.frame import Frame
 from cloudreg_register.plausible import as_label_ids, require_memory, require_signal
 
 # a spacing this near to the wanted one is as good: resampling would only blur
@@ -73,6 +74,11 @@ class Image:
     def voxel_size(self) -> VoxelSize:
         """Of the array, in µm."""
         return self.grid.voxel_size
+
+    @property
+    def frame(self) -> Frame:
+        """Where the volume's coordinates are, at its finest."""
+        return Frame(self.mip0.size, self.mip0.voxel_size, self.orientation, self.name)
 
     @property
     def centred_grid(self) -> Grid:
@@ -169,8 +175,9 @@ def _load_volume(
     labels: bool,
     memory: int | None,
 ) -> Image:
+    Frame.of_volume(volume, orientation)  # refuses volumes that begin at another voxel than 0
     mip = 0 if resolution_um is None else _mip_for(volume, resolution_um, voxel_size)
-    mip0, grid = _from_zero(volume, 0, voxel_size), _from_zero(volume, mip, voxel_size)
+    mip0, grid = _stretched(volume, 0, voxel_size), _stretched(volume, mip, voxel_size)
     factors = (1, 1, 1) if resolution_um is None else block_factors(grid.voxel_size, resolution_um)
     reduced = vector3i([-(-n // f) for n, f in zip(grid.size, factors, strict=True)])
     require_memory(reduced, volume.dtype, volume.url, memory)
@@ -190,14 +197,16 @@ def _mip_for(volume: Volume, resolution_um: float, voxel_size: VoxelSize | None)
     return volume.mip_at(floors)[0]
 
 
-def _from_zero(volume: Volume, mip: int, voxel_size: VoxelSize | None) -> Grid:
-    """The grid of a level when the first voxel of mip 0 is voxel 0 and has the stated size."""
-    grid, first = volume.grid(mip), volume.grid(0).origin
-    stretch = [1.0] * 3
-    if voxel_size is not None:
-        stretch = [told / own for told, own in zip(voxel_size, volume.voxel_size(), strict=True)]
-    origin = [(o - f) * s for o, f, s in zip(grid.origin, first, stretch, strict=True)]
-    return Grid(grid.size, vector3(e * s for e, s in zip(grid.spacing, stretch, strict=True)), vector3(origin))
+def _stretched(volume: Volume, mip: int, voxel_size: VoxelSize | None) -> Grid:
+    """The grid of a level when the voxels of mip 0 have the stated size."""
+    grid = volume.grid(mip)
+    if voxel_size is None:
+        return grid
+    factors = [told / own for told, own in zip(voxel_size, volume.voxel_size(), strict=True)]
+    spacing, origin = (
+        vector3(v * f for v, f in zip(values, factors, strict=True)) for values in (grid.spacing, grid.origin)
+    )
+    return Grid(grid.size, spacing, origin)
 
 
 def _finished(grid: Grid, resolution_um: float) -> Grid:

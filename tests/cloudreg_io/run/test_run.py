@@ -214,7 +214,7 @@ def test_result_left_by_a_crash_is_taken_over(tmp_path):
         run.stage("s", log_and_fail_at, [Unit("0", (str(tmp_path), 0, -1))], options={"a": 1})
     # a worker finished unit 1, and the parent died before it wrote the journal
     path = marker(out / ".cloudreg/running", "s", "", "1")
-    _perform_one(log_and_fail_at, (str(tmp_path), 1, -1), path)
+    _perform_one(log_and_fail_at, (str(tmp_path), 1, -1), path, ("s", ""))
     units = [Unit(str(i), (str(tmp_path), i, -1)) for i in range(3)]
     with open_run(out, command="t") as run:
         assert run.stage("s", log_and_fail_at, units, options={"a": 1}) == {"0": 0, "1": 1, "2": 2}
@@ -223,7 +223,7 @@ def test_result_left_by_a_crash_is_taken_over(tmp_path):
     path.with_name(f"{path.name}.json").write_bytes(b"")
     assert left_result(path) is None
     # and it is not taken over by a stage with other options
-    _perform_one(log_and_fail_at, (str(tmp_path), 1, -1), path)
+    _perform_one(log_and_fail_at, (str(tmp_path), 1, -1), path, ("s", ""))
     with open_run(out, command="t", overwrite=True) as run:
         run.stage("s", log_and_fail_at, units, options={"a": 2})
     assert (tmp_path / "calls.log").read_text().split()[4:] == ["0", "1", "2"]

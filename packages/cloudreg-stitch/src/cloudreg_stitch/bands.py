@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudreg_io.run.kept import drop, keep, take
 from cloudreg_io.space import Bounds
 from cloudreg_io.tiles import TileSource
 from cloudreg_stitch import coverage
@@ -110,25 +111,25 @@ class Counts:
 
 # One canvas is kept for the next unit of this process: the first touch of new memory costs more than the
 # arithmetic done in it. A finished unit leaves its canvas at 0.
-_spare: list[NDArray[np.float32]] = []
+_SPARE = "canvas"
 
 
 @contextmanager
 def canvas(depth: int, height: int, width: int) -> Iterator[NDArray[np.float32]]:
     """Zeros [depth, height, width], to be left as zeros."""
     needed = depth * height * width
-    flat = _spare.pop() if _spare else np.zeros(0, np.float32)
-    if flat.size < needed:
+    flat = take(_SPARE)
+    if flat is None or flat.size < needed:
         del flat
         flat = np.zeros(needed, np.float32)
     yield flat[:needed].reshape(depth, height, width)
     # not reached when the unit failed half-way: that canvas is not clean
-    _spare.append(flat)
+    keep(_SPARE, flat)
 
 
 def release() -> None:
     """Give back the memory that is kept for the next unit."""
-    _spare.clear()
+    drop()
 
 
 def fuse_window(scene: Scene, window: Bounds, emit: Emit) -> Counts:

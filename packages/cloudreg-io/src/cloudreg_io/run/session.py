@@ -155,7 +155,7 @@ class Run:
             self._journal.repeat(key, repeated)
         self._progress.start(" ".join(filter(None, key)), total, total - len(todo))
         try:
-            for unit, result, cost in perform(self._pool, function, todo, window=2 * self.jobs):
+            for unit, result, cost in perform(self._pool, function, todo, stage=key, window=2 * self.jobs):
                 self._journal.done(key, unit.key, result, cost)
                 clear(self._marker(key, unit))
                 self._progress.advance()

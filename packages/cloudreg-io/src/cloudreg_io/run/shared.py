@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+from cloudreg_io.run.kept import kept
 
 T = TypeVar("T")
 
@@ -20,10 +21,10 @@ class Shared(Generic[T]):
 
     def get(self) -> T:
         """The value."""
-        value: T = _load(self.path, self.version)
+        value: T = kept((self.path, self.version), lambda: _load(self.path))
         return value
 
 
-@lru_cache(maxsize=16)  # `version` makes a new value of the same name a new entry
-def _load(path: Path, version: int) -> Any:
-    return pickle.loads(path.read_bytes())
+def _load(path: Path) -> Any:
+    with path.open("rb") as file:
+        return pickle.load(file)

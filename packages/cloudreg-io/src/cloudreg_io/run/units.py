@@ -17,6 +17,7 @@ from typing import Any
 
 from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.files.checksums import Checksum, dump, recording
+from cloudreg_io.run import kept
 from cloudreg_io.run.counters import Cost, Meter
 
 RUNNING, CHECKSUMS = "running", "checksums"  # folders beside the journal
@@ -71,7 +72,12 @@ def _result_path(path: Path) -> Path:
 
 
 def perform(
-    pool: Executor, function: Callable[[Any], Any], units: Sequence[tuple[Unit, Path]], window: int
+    pool: Executor,
+    function: Callable[[Any], Any],
+    units: Sequence[tuple[Unit, Path]],
+    *,
+    stage: tuple[str, str],
+    window: int,
 ) -> Iterator[tuple[Unit, Any, Cost]]:
     """Run the units, at most `window` handed out at a time, and give them back as they are finished.
 
@@ -87,7 +93,7 @@ def perform(
         while True:
             while failure is None and len(running) < window and (following := next(waiting, None)) is not None:
                 unit, path = following
-                running[pool.submit(_perform_one, function, unit.task, path)] = unit
+                running[pool.submit(_perform_one, function, unit.task, path, stage)] = unit
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -105,7 +111,10 @@ def perform(
             future.cancel()
 
 
-def _perform_one(function: Callable[[Any], Any], task: Any, path: Path) -> tuple[Any, Cost]:
+def _perform_one(
+    function: Callable[[Any], Any], task: Any, path: Path, stage: tuple[str, str]
+) -> tuple[Any, Cost]:
+    kept.begin(stage)
     path.touch()
     meter = Meter()
     hidden = path.parent.parent

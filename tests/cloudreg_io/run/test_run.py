@@ -1,6 +1,9 @@
+import errno
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -10,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from cloudreg_io.errors import InputError, ToolError
+from cloudreg_io.launcher import mpi_size
 from cloudreg_io.run import Unit, executor, open_run
 from cloudreg_io.run.counters import Cost
-from cloudreg_io.run.executor import mpi_size
 from cloudreg_io.run.journal import Journal
+from cloudreg_io.run.lock import lock
 
 MPIRUN = Path(sys.executable).parent / "mpirun"
 
@@ -98,11 +102,60 @@ def test_output_of_somebody_else_is_refused(tmp_path):
 
 
 def test_out_is_locked(tmp_path):
-    from cloudreg_io.run.lock import lock
-
     path = tmp_path / "out/.cloudreg/lock"
     with lock(path), pytest.raises(ToolError, match=f"process {os.getpid()}"), lock(path, patience=0.1):
         pass
+
+
+def no_locks(*_):
+    raise OSError(errno.ENOTSUP, "Operation not supported")
+
+
+def test_without_locks_a_file_names_the_owner(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    path = tmp_path / "out/.cloudreg/lock"
+    held = path.with_name("lock.held")
+    with lock(path):
+        with (
+            pytest.raises(ToolError, match=rf"process {os.getpid()} on (.|\n)*delete {held}"),
+            lock(path, patience=0.1),
+        ):
+            pass
+        assert held.exists()
+    assert not held.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_without_locks_a_killed_owner_holds_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    path = tmp_path / "lock"
+    # of a process that is gone, whose number this one has now; and of one on another host, which may live
+    dead = {"pid": os.getpid(), "host": socket.gethostname(), "began": "1"}
+    path.with_name("lock.held").write_text(json.dumps(dead))
+    with lock(path, patience=0.5):
+        pass
+    path.with_name("lock.held").write_text(json.dumps(dead | {"host": "elsewhere"}))
+    with pytest.raises(ToolError, match="on elsewhere"), lock(path, patience=0.1):
+        pass
+
+
+def test_other_errors_of_the_lock_are_not_taken_for_absent_locks(tmp_path, monkeypatch):
+    def broken(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OSError, match="Input/output"), lock(tmp_path / "lock"):
+        pass
+
+
+def test_the_second_command_waits_for_the_first(tmp_path):
+    job = start(tmp_path, 1, 0.1)
+    wait_for_calls(tmp_path, 1)
+    with open_run(tmp_path / "out", command="t") as run:
+        assert run.stage("work", len, [Unit(str(i), "none left") for i in range(8)]) == {
+            str(i): i for i in range(8)
+        }
+    assert job.wait(timeout=60) == 0
 
 
 def test_torn_journal_line_is_cut_off(tmp_path):

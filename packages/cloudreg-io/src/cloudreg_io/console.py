@@ -22,16 +22,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast, overload
 import typer
 
 from cloudreg_io.errors import CloudRegError, InputError
+from cloudreg_io.launcher import mpi_rank
 
 if TYPE_CHECKING:
     from cloudreg_io.run.progress import Progress
 
-# rank and size of an MPI job, as MPICH, Open MPI and Slurm announce them
-_RANK_VARIABLES = {
-    "PMI_RANK": "PMI_SIZE",
-    "OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE",
-    "SLURM_PROCID": "SLURM_STEP_NUM_TASKS",
-}
 _ENDINGS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _CHATTY = ("numba", "botocore", "boto3", "urllib3", "matplotlib", "asyncio")
 
@@ -194,14 +189,6 @@ class _Stopped(BaseException):
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     raise _Stopped(number)
-
-
-def mpi_rank() -> int:
-    """Rank of this process in an MPI job; 0 outside of one. MPI itself is not started."""
-    for rank, size in ((os.environ.get(r, ""), os.environ.get(s, "")) for r, s in _RANK_VARIABLES.items()):
-        if rank.isdigit() and size.isdigit() and int(size) > 1:
-            return int(rank)
-    return 0
 
 
 def only_rank_zero() -> None:

@@ -18,8 +18,8 @@ import numpy as np
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.atomic import is_temporary, write_json
 from cloudreg_io.files.location import Location
+from cloudreg_io.launcher import mpi_size
 from cloudreg_io.run import Run, Shared, Unit, digest
-from cloudreg_io.run.executor import mpi_size
 from cloudreg_io.space import Bounds, VoxelSize
 from cloudreg_io.tiles import TileSource
 from cloudreg_io.volumes.build import finish_volume

@@ -15,26 +15,21 @@ waiting for ever. Tasks carry descriptors of less than 16 kB; arrays travel thro
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
-from cloudreg_io.errors import InputError, ToolError
+from cloudreg_io.errors import InputError
+from cloudreg_io.launcher import mpi_size
+from cloudreg_io.run.parent import die_with_parent
+from cloudreg_io.run.ranks import ranks_executor
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# Ranks of a job, as the launchers announce them: MPICH and Intel MPI, Open MPI, Slurm's srun.
-_SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 
 # Parallelism is over tasks; libraries that start threads of their own would only get in each other's way.
 _ONE_THREAD = dict.fromkeys(
@@ -55,12 +50,6 @@ class InlineExecutor(Executor):
         return future
 
 
-def mpi_size(environment: Mapping[str, str] = os.environ) -> int:
-    """Number of ranks that a launcher announces; 1 without one. MPI itself is not started."""
-    sizes = [environment.get(name, "") for name in _SIZE_VARIABLES]
-    return max([int(size) for size in sizes if size.isdigit()], default=1)
-
-
 def workers(jobs: int) -> int:
     """How many tasks will run at the same time for `--jobs`: the MPI job's size wins."""
     ranks = mpi_size()
@@ -79,7 +68,8 @@ def executor(jobs: int = 1) -> Iterator[Executor | None]:
         Started by an MPI launcher without mpi4py, or by a launcher of another MPI than mpi4py's.
     """
     if mpi_size() > 1:
-        with _mpi_executor() as pool:
+        os.environ.update(_ONE_THREAD)
+        with ranks_executor() as pool:
             yield pool
     elif jobs < 1:
         raise InputError(f"--jobs {jobs}: at least one job is needed", fix="--jobs 1")
@@ -107,54 +97,7 @@ def _process_pool(jobs: int) -> Iterator[Executor]:
                 os.environ[name] = value
 
 
-@contextmanager
-def _mpi_executor() -> Iterator[Executor | None]:
-    os.environ.update(_ONE_THREAD)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign launcher, by every rank; see below
-            from mpi4py import MPI
-            from mpi4py.futures import MPICommExecutor
-    except (ImportError, RuntimeError) as error:
-        raise ToolError(
-            f"started by an MPI launcher, but mpi4py cannot be used: {error}",
-            why="the package or its MPI library is not installed in this environment",
-            fix="pip install 'cloudreg-io[mpi]'",
-        ) from error
-    if MPI.COMM_WORLD.Get_size() != mpi_size():
-        raise ToolError(
-            f"the launcher announces {mpi_size()} ranks, mpi4py sees {MPI.COMM_WORLD.Get_size()}",
-            why="mpirun belongs to another MPI than mpi4py",
-            fix=f"use the mpirun beside {sys.executable}, or `hatch run mpirun`",
-        )
-    # mpi4py's stub says that the context gives the context manager itself
-    with MPICommExecutor(MPI.COMM_WORLD, root=0) as pool:
-        executor_or_none = cast("Executor | None", pool)
-        try:
-            yield executor_or_none
-        except BaseException:
-            if executor_or_none is not None:
-                executor_or_none.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
 def _start_worker(parent: int) -> None:
     # Ctrl-C goes to the whole group; the parent decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(parent)
-
-
-def die_with_parent(parent: int) -> None:
-    """End this process as soon as process `parent` is gone, even when that was killed."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-    threading.Thread(target=_watch, args=(parent,), daemon=True, name="parent-watch").start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.25)
-    os._exit(1)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cloudreg_io.files.location import Location
+from cloudreg_io.launcher import mpi_size
 from cloudreg_io.run import Run, Shared, Unit, digest
-from cloudreg_io.run.executor import mpi_size
 from cloudreg_io.volumes.build import finish_volume
 from cloudreg_io.volumes.ingest.bands import bands_of
 from cloudreg_io.volumes.ingest.conversion import Conversion

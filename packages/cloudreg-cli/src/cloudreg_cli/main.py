@@ -9,6 +9,7 @@ import typer
 
 from cloudreg_cli.commands import demo, doctor, inspect, run
 from cloudreg_cli.console import progress
+from cloudreg_cli.upkeep import clean, verify
 from cloudreg_correct.cli import app as correct_app
 from cloudreg_io.cli import app as io_app
 from cloudreg_io.console import VersionFlag, run_app
@@ -27,6 +28,8 @@ app.add_typer(stitch_app)
 app.add_typer(correct_app, name="correct")
 app.add_typer(io_app)
 app.add_typer(viz_app, name="viz")
+app.command()(verify)
+app.command()(clean)
 app.command()(doctor)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 _BLOCK = 1 << 22
 
@@ -42,11 +43,16 @@ class Checksum:
 
     @classmethod
     def of_file(cls, path: Path) -> Checksum:
-        """Of a local file, read block by block."""
-        size = crc = 0
+        """Of a local file."""
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                size, crc = size + len(block), _crc32(block, crc)
+            return cls.of_stream(file)
+
+    @classmethod
+    def of_stream(cls, file: BinaryIO) -> Checksum:
+        """Of what is left of an open file, read block by block."""
+        size = crc = 0
+        while block := file.read(_BLOCK):
+            size, crc = size + len(block), _crc32(block, crc)
         return cls(size, crc)
 
 

@@ -106,6 +106,11 @@ def list_keys(location: Location) -> Iterator[str]:
     NotFoundError
         There is no such folder or bucket.
     """
+    return (name for name, _ in list_sizes(location))
+
+
+def list_sizes(location: Location) -> Iterator[tuple[str, int]]:
+    """As `list_keys`, with the size of each object in bytes."""
     if location.is_file:
         yield from _list_files(location)
         return
@@ -115,15 +120,18 @@ def list_keys(location: Location) -> Iterator[str]:
         for page in pages.paginate(
             Bucket=location.bucket, Prefix=prefix, PaginationConfig={"PageSize": _LISTED_AT_ONCE}
         ):
-            yield from (entry["Key"].removeprefix(prefix) for entry in page.get("Contents", ()))
+            for entry in page.get("Contents", ()):
+                yield entry["Key"].removeprefix(prefix), entry["Size"]
 
 
-def _list_files(location: Location) -> Iterator[str]:
+def _list_files(location: Location) -> Iterator[tuple[str, int]]:
     root = location.path
     if not root.is_dir():
         raise NotFoundError(f"{location}: no such folder")
     found = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
-    yield from sorted(path.relative_to(root).as_posix() for path in found if not is_temporary(path))
+    by_name = sorted((path.relative_to(root).as_posix(), path) for path in found if not is_temporary(path))
+    # a link that leads nowhere has a name, but no size
+    yield from ((name, path.stat().st_size if path.exists() else 0) for name, path in by_name)
 
 
 def delete(location: Location) -> None:

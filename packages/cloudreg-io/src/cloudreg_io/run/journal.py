@@ -83,6 +83,10 @@ class Journal:
         """All units of the stage are finished."""
         self._append("end", stage)
 
+    def forget(self, stage: StageKey, units: Sequence[str]) -> None:
+        """The results of some units are lost: they are done again, and the stage is not finished before."""
+        self._append("forget", stage, units=list(units))
+
     def reset(self, stage: StageKey) -> None:
         """Forget the stage's results; its outputs stay listed until they are deleted and it begins anew."""
         self._append("reset", stage)
@@ -125,6 +129,11 @@ class Journal:
             record.repeated += entry["count"]
         elif event == "end":
             record.ended = True
+        elif event == "forget":
+            record.results = {
+                unit: result for unit, result in record.results.items() if unit not in entry["units"]
+            }
+            record.ended = False
         elif event == "reset":
             self.stages[entry["stage"], entry["channel"]] = StageRecord(outputs=record.outputs)
         else:

@@ -30,17 +30,17 @@ class Ledger:
     ----------
     files : dict of str to Checksum
         By path relative to OUT; files elsewhere by absolute path or URL.
-    stages : dict of str to set of (stage, channel)
-        Which stages wrote a file; none for what a command wrote between its stages.
+    units : dict of str to set of ((stage, channel), unit)
+        Which units wrote a file; none for what a command wrote between its stages.
     damaged : list of Path
         Files of the ledger that cannot be read.
     """
 
     files: dict[str, Checksum] = field(default_factory=dict)
-    stages: dict[str, set[StageKey]] = field(default_factory=dict)
+    units: dict[str, set[tuple[StageKey, str]]] = field(default_factory=dict)
     damaged: list[Path] = field(default_factory=list)
 
-    def add(self, path: Path, stage: StageKey | None) -> None:
+    def add(self, path: Path, unit: tuple[StageKey, str] | None) -> None:
         """Take one file of the ledger; one that does not exist holds nothing."""
         try:
             found = parse(path.read_bytes())
@@ -50,9 +50,9 @@ class Ledger:
             self.damaged.append(path)
             return
         self.files |= found
-        if stage is not None:
+        if unit is not None:
             for name in found:
-                self.stages.setdefault(name, set()).add(stage)
+                self.units.setdefault(name, set()).add(unit)
 
 
 def read_ledger(hidden: Path, stages: Mapping[StageKey, StageRecord]) -> Ledger:
@@ -68,7 +68,7 @@ def read_ledger(hidden: Path, stages: Mapping[StageKey, StageRecord]) -> Ledger:
     ledger = Ledger()
     for key, record in stages.items():
         for unit in record.results:
-            ledger.add(unit_ledger(marker(hidden / RUNNING, *key, unit)), key)
+            ledger.add(unit_ledger(marker(hidden / RUNNING, *key, unit)), (key, unit))
     ledger.add(hidden / CHECKSUMS / _COMMANDS, None)
     return ledger
 

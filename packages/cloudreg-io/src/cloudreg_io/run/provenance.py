@@ -60,7 +60,8 @@ class Provenance:
         else:
             self._entry = {**identity, "stages": [], "warnings": []}
             self._entries.append(self._entry)
-        self._entry |= {"versions": versions(), "typed": typed(), "complete": False}
+        self._entry |= {"versions": versions(), "typed": typed()}
+        self._entry.setdefault("complete", False)  # a refusal does not undo what is complete
         self.save()
 
     def warn(self, text: str) -> None:
@@ -72,6 +73,7 @@ class Provenance:
     def stage(self, key: StageKey, record: StageRecord, seconds: float) -> None:
         """Add or replace the figures of a stage; `seconds` of wall time add to those of earlier runs."""
         name, channel = key
+        self._entry["complete"] = False
         stages = self._entry["stages"]
         known = next((s for s in stages if (s["name"], s["channel"]) == key), None)
         figures = asdict(record.cost) | {

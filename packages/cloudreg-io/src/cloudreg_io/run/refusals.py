@@ -20,6 +20,33 @@ def gone(path: Path, maker: str) -> NotFoundError:
     )
 
 
+def require_journal(hidden: Path) -> Path:
+    """The journal in `hidden`, which is `OUT/.cloudreg`.
+
+    Raises
+    ------
+    NotFoundError
+    """
+    journal = hidden / "journal.jsonl"
+    if not journal.is_file():
+        raise NotFoundError(
+            f"{hidden.parent} has no journal ({hidden.name}/{journal.name})",
+            why="no command of CloudReg made this folder, or its journal was removed",
+            fix="name the folder that was given as OUT, or as --work where the volume lies elsewhere",
+        )
+    return journal
+
+
+def cleaned(out: Path, missing: str) -> NotFoundError:
+    """The error about something in scratch that `cloudreg clean` removed."""
+    return NotFoundError(
+        f"{out} was cleaned: {missing} is gone",
+        why="cloudreg clean removed what a command needs to go on; the results themselves are untouched",
+        fix="nothing is to be done if the results are complete (cloudreg verify tells); "
+        "else add --overwrite to do everything in this folder again",
+    )
+
+
 def changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) -> InputError:
     """The error about a stage that was made with other options."""
     names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]

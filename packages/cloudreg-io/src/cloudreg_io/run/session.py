@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.errors import InputError
 from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.run.executor import InlineExecutor, workers
 from cloudreg_io.run.journal import Journal, StageKey, StageRecord
@@ -33,7 +33,7 @@ from cloudreg_io.run.ledger import PROVENANCE, keeping
 from cloudreg_io.run.lock import lock
 from cloudreg_io.run.progress import NO_PROGRESS, Progress
 from cloudreg_io.run.provenance import Provenance
-from cloudreg_io.run.refusals import changed, gone
+from cloudreg_io.run.refusals import changed, cleaned, gone
 from cloudreg_io.run.shared import Shared
 from cloudreg_io.run.units import CHECKSUMS, RUNNING, Unit, clear, left_result, marker, perform
 
@@ -41,6 +41,7 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 HIDDEN = ".cloudreg"
+CLEANED = "cleaned"  # in it: scratch was removed on request
 
 
 class Run:
@@ -211,16 +212,18 @@ class Run:
         for path, maker in self._lost([(stage[0], stage[1])] if stage else self._used):
             raise gone(path, maker)
 
-    def explain(self, error: NotFoundError) -> None:
-        """Say of a file that a later stage did not find that this folder once had it, if so.
+    def explain(self, error: FileNotFoundError) -> None:
+        """Say of a file that a stage did not find that this folder once had it, if so.
 
         Raises
         ------
         NotFoundError
         """
         for path, maker in self._lost(self._used):
-            if str(path) in error.what:
+            if str(path) in str(error):
                 raise gone(path, maker) from error
+        if str(self.scratch) in str(error) and (self.out / HIDDEN / CLEANED).exists():
+            raise cleaned(self.out, str(self.scratch)) from error
 
     def _lost(self, stages: Iterable[StageKey]) -> Iterator[tuple[Path, str]]:
         for key in stages:
@@ -276,14 +279,15 @@ def open_run(
     with lock(hidden / "lock"), keeping(hidden):
         journal = Journal(hidden / "journal.jsonl")
         try:
-            if overwrite and _lost(out, journal):
+            if overwrite and (_lost(out, journal) or (hidden / CLEANED).exists()):
                 for key in list(journal.stages):
                     journal.reset(key)
+                (hidden / CLEANED).unlink(missing_ok=True)
             provenance = Provenance(out / PROVENANCE, command, options or {}, inputs or {})
             run = Run(out, pool or InlineExecutor(), workers(jobs), journal, provenance, progress, overwrite)
             try:
                 yield run
-            except NotFoundError as error:
+            except FileNotFoundError as error:
                 run.explain(error)
                 raise
             run.require_outputs()

@@ -6,6 +6,7 @@ A chunk is the plain bytes of its voxels, x fastest, so a C-ordered [z, y, x] ar
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudreg_io.errors import InputError
 from cloudreg_io.files import store
 from cloudreg_io.files.atomic import sync_files, write_bytes
 from cloudreg_io.files.location import Location
 from cloudreg_io.run.counters import count
-from cloudreg_io.space import Bounds
+from cloudreg_io.space import Bounds, Vector3i
 from cloudreg_io.volumes.spec import Compression
 from cloudreg_io.volumes.volume import chunk_name
 
@@ -58,6 +60,34 @@ def encode_chunk(voxels: NDArray[Any], compression: Compression) -> bytes:
         "none": bytes,
     }
     return encoders[compression](raw.data.cast("B"))
+
+
+def decode_chunk(data: bytes, compression: Compression, dtype: str, shape: Vector3i) -> NDArray[Any]:
+    """The voxels [z, y, x] of a chunk that `encode_chunk` made.
+
+    Raises
+    ------
+    InputError
+        The bytes do not decode, or to another number of voxels.
+    """
+    import imagecodecs
+    import zstandard
+
+    wanted = math.prod(shape) * np.dtype(dtype).itemsize
+    decoders: dict[str, Callable[[Any], bytes]] = {
+        # never more than is wanted: the size that a damaged chunk announces may be anything
+        "gzip": lambda data: bytes(imagecodecs.gzip_decode(data, out=wanted)),
+        "zstd": zstandard.ZstdDecompressor().decompress,
+        "br": lambda data: bytes(imagecodecs.brotli_decode(data, out=wanted)),
+        "none": bytes,
+    }
+    try:
+        raw = decoders[compression](data)
+    except (ValueError, RuntimeError, MemoryError, zstandard.ZstdError) as error:
+        raise InputError(f"it does not decode ({compression}): {error}") from error
+    if len(raw) != wanted:
+        raise InputError(f"it decodes to {len(raw)} bytes, {list(shape)} voxels of {dtype} are {wanted}")
+    return np.frombuffer(raw, np.dtype(dtype).newbyteorder("<")).reshape(shape)
 
 
 def sink_for(location: Location, compression: Compression) -> ChunkSink:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from cloudreg_io.files.checksums import wrote
 from cloudreg_io.files.location import Location
 
 _ATTEMPTS = 8
+_BODIES = 3  # times that an object is asked for whose body breaks off
 _LISTED_AT_ONCE = 1000  # the most that S3 gives
 
 
@@ -77,8 +78,24 @@ def get(location: Location) -> bytes:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(f"{location}: no such file") from error
     with _speaking_of(location, "s3:GetObject"):
-        body: bytes = client().get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
-        return body
+        for _ in range(
+            _BODIES - 1
+        ):  # boto3 asks again for an answer that does not come, not for one that breaks off
+            with suppress(*_broken()):
+                return _body(location)
+        return _body(location)
+
+
+def _body(location: Location) -> bytes:
+    body: bytes = client().get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+    return body
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """What boto3 raises when a body ends before its time."""
+    from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
+    return (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
 def place(location: Location) -> Path | str:
@@ -200,15 +217,21 @@ def explained(error: Exception, location: Location, action: str) -> NotFoundErro
         )
     if isinstance(error, EndpointConnectionError):
         return RemoteError(f"{location}: {error}", fix="check the network, AWS_ENDPOINT_URL and the region")
+    if isinstance(error, _broken()):
+        return RemoteError(
+            f"{location}: the answer was cut off, {_BODIES} times",
+            why="the network, or a proxy on the way, breaks connections",
+            fix=_AGAIN,
+        )
     code = str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
     if code not in _ANSWERS:
-        again = "the command can be given again: it goes on where it stopped"
-        return RemoteError(f"{location}: S3 failed: {error}", fix=again)
+        return RemoteError(f"{location}: S3 failed: {error}", fix=_AGAIN)
     kind, what, why, fix = _ANSWERS[code]
     names = {"bucket": location.bucket, "action": action, "resource": _resource(location, action)}
     return kind(f"{location}: {what.format(**names)}", why=why.format(**names), fix=fix.format(**names))
 
 
+_AGAIN = "the command can be given again: it goes on where it stopped"
 _NO_OBJECT = (NotFoundError, "no such object", "", "")
 _DENIED = (
     RemoteError,

@@ -76,7 +76,9 @@ def open_volume(url: str | Path | Location) -> Volume:
         data = store.get(info)
     except NotFoundError as error:
         raise NotFoundError(
-            f"{location} is not a precomputed volume: it has no info", why=error.what, fix="check the address"
+            f"{location} is not a precomputed volume: it has no info",
+            why=error.what,
+            fix=error.fix or "check the address",
         ) from error
     return Volume(str(location), parse_info(data, str(info)))
 

@@ -88,10 +88,10 @@ def test_the_order_is_that_of_the_tree_whatever_the_order_given():
 
 
 def test_sums_roll_up():
-    totals = TREE.rolled_up({567: 5, 614454277: 7, 8: 1, 73: 100})
+    totals = TREE.rolled_up({567: 5, 614454277: 7, 8: 1, 73: 100}, 0)
     assert totals == {997: 113, 8: 13, 614454277: 7, 567: 5, 73: 100}
     with pytest.raises(InputError, match="id 4"):
-        TREE.rolled_up({4: 1})
+        TREE.rolled_up({4: 1}, 0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files import store
@@ -22,7 +22,12 @@ _PARENTS = ("parent", "parent_structure_id", "parent_id", "parent_structure")
 _PATH = "structure_id_path"
 _LARGEST_ID = 2**64 - 1
 
-Number = TypeVar("Number", int, float)
+
+class _Addable(Protocol):
+    def __add__(self, other: Any, /) -> Any: ...
+
+
+A = TypeVar("A", bound=_Addable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +132,13 @@ class StructureTree:
         """Ids of a structure and of all its parts, parents before children."""
         return (self[number].id, *_depth_first(self._children, number))
 
-    def rolled_up(self, values: Mapping[int, Number]) -> dict[int, Number]:
-        """The sum over each structure and all its parts, for every structure; ids without a value count as 0.
+    def rolled_up(self, values: Mapping[int, A], zero: A) -> dict[int, A]:
+        """The sum over each structure and all its parts, for every structure.
+
+        Parameters
+        ----------
+        values : mapping of id to anything that can be added
+        zero : the value of structures that have none
 
         Raises
         ------
@@ -137,10 +147,10 @@ class StructureTree:
         """
         for number in values:
             self[number]
-        totals: dict[int, Number] = {structure.id: values.get(structure.id, 0) for structure in self}
+        totals = {structure.id: values.get(structure.id, zero) for structure in self}
         for structure in reversed(self.structures):  # children before parents
             if structure.parent is not None:
-                totals[structure.parent] += totals[structure.id]
+                totals[structure.parent] = totals[structure.parent] + totals[structure.id]
         return totals
 
 

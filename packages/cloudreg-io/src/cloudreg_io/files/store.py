@@ -78,9 +78,8 @@ def get(location: Location) -> bytes:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(f"{location}: no such file") from error
     with _speaking_of(location, "s3:GetObject"):
-        for _ in range(
-            _BODIES - 1
-        ):  # boto3 asks again for an answer that does not come, not for one that breaks off
+        # boto3 asks again for an answer that does not come, not for one that breaks off
+        for _ in range(_BODIES - 1):
             with suppress(*_broken()):
                 return _body(location)
         return _body(location)

@@ -20,7 +20,7 @@ ARRAY = np.random.default_rng(0).poisson(300, (9, 20, 33)).astype(np.uint16)
 FINEST = "1000_1000_1000"
 
 
-def make(folder, array=ARRAY, *, out="out", url=None, **options):
+def make(folder, array=ARRAY, *, out="out", url=None, overwrite=False, **options):
     """Ingest an array as a user does; gives OUT."""
     stack = folder / f"stack-{out}"
     if not stack.exists():
@@ -28,7 +28,7 @@ def make(folder, array=ARRAY, *, out="out", url=None, **options):
         for z, plane in enumerate(array):
             write_plane(stack / f"{z:03}.tif", plane)
     options = IngestOptions(voxel_size=(1, 1, 1), chunk=(16, 16, 8), smallest=16, **options)
-    with open_run(folder / out, command="ingest") as run:
+    with open_run(folder / out, command="ingest", overwrite=overwrite) as run:
         ingest(run, stack, url or folder / out, options)
     return folder / out
 
@@ -319,6 +319,24 @@ def test_repair_does_only_the_lost_slab_again(tmp_path):
     assert {path: path.read_bytes() for path in out.glob("*_*/*")} == before
     assert other.stat().st_mtime_ns == stamp
     assert verify(out).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"mips": 3}, {"mips": 1}),
+        ({"sharded": True}, {}),
+        ({}, {"sharded": True}),
+        ({}, {"compression": "zstd"}),
+        ({"mips": [(1, 1, 1), (2, 2, 2), (4, 4, 2)]}, {"mips": [(1, 1, 1), (2, 2, 1), (4, 4, 2)]}),
+    ],
+)
+def test_what_was_overwritten_leaves_nothing_to_miss(tmp_path, first, then):
+    make(tmp_path, **first)
+    out = make(tmp_path, overwrite=True, **then)
+    assert verify(out).findings == ()
+    flip(chunks(out)[0])
+    assert len(wrong(out)) == 1
 
 
 def test_what_cannot_be_repaired_says_so(tmp_path):

@@ -121,6 +121,8 @@ class Journal:
         record = self.record((entry["stage"], entry["channel"]))
         event = entry["event"]
         if event == "begin":
+            # in the order in which they began: what two stages wrote holds as the later one wrote it
+            self.stages[entry["stage"], entry["channel"]] = self.stages.pop((entry["stage"], entry["channel"]))
             record.options, record.outputs = dict(entry["options"]), [_inside(name) for name in entry["outputs"]]
         elif event == "done":
             record.results[entry["unit"]] = entry["result"]

@@ -128,6 +128,7 @@ class _Verification:
         self._files: dict[str, int] = {}
         self._finest: set[str] = set()
         self._derived: set[str] = set()
+        self._replaced: set[str] = set()
 
     def report(self, checks: Sequence[Check], pool: Executor | None, jobs: int, progress: Progress) -> Report:
         """Do all of it."""
@@ -174,6 +175,7 @@ class _Verification:
         spec = self._spec(location, f"{prefix}info", writers)
         if spec is None:
             return False
+        others = {key for key in writers if not self._made(key, to_info(spec))}
         inventory = take_inventory(
             self.out, location, spec, self.ledger.files, complete=all(record.ended for record in self._begun())
         )
@@ -181,27 +183,36 @@ class _Verification:
         finest = mip_groups(spec)[0] if not spec.sharded else ()
         for item in inventory.expected:
             (self._finest if item.mip in finest else self._derived).add(item.name)
+        if any(self._only(item.name, others) for item in inventory.expected):
+            self.findings.append(Finding(f"{prefix}info", "is not the volume that the journal says was made"))
         self._plan(inventory.files, spec)
+        # what was replaced by a volume of other mips or shards
+        self._replaced |= {name for name in self.ledger.units if self._only(name, others)}
         return True
+
+    def _made(self, key: StageKey, info: dict[str, Any]) -> bool:
+        """Whether a stage wrote to a volume of this description, as far as its options tell."""
+        plan = (self.stages[key].options or {}).get("volume", info)
+        return plan in (info, digest(info))
+
+    def _only(self, name: str, stages: set[StageKey]) -> bool:
+        """Whether a file was written by these stages and no other."""
+        units = self.ledger.units.get(name)
+        return units is not None and {key for key, _ in units} <= stages
 
     def _begun(self) -> Iterator[StageRecord]:
         return (record for record in self.stages.values() if record.options is not None or record.outputs)
 
     def _spec(self, location: Location, info: str, writers: set[StageKey]) -> VolumeSpec | None:
         """What the volume is: by its `info`, or by what the journal says that it was made as."""
-        planned = [options["volume"] for key in writers if "volume" in (options := self.stages[key].options or {})]
         try:
-            data = store.get(location / "info")
-            spec = parse_info(data, info)
+            return parse_info(store.get(location / "info"), info)
         except CloudRegError as error:
             if not isinstance(error, NotFoundError):
                 self.findings.append(Finding(info, f"is no description of a volume: {error.what}"))
-            known = next((plan for plan in planned if isinstance(plan, dict)), None)
-            return parse_info(json.dumps(known).encode(), info) if known else None
-        there = to_info(spec)
-        if planned and not all(plan in (there, digest(there)) for plan in planned):
-            self.findings.append(Finding(info, "is not the volume that the journal says was made"))
-        return spec
+        planned = [(self.stages[key].options or {}).get("volume") for key in writers]
+        known = next((plan for plan in planned if isinstance(plan, dict)), None)
+        return parse_info(json.dumps(known).encode(), info) if known else None
 
     def _others(self, judged: frozenset[str]) -> None:
         """Plan to look at what belongs to no volume."""
@@ -210,7 +221,10 @@ class _Verification:
         names = [
             name
             for name in self.ledger.files
-            if name not in self._files and name not in judged and not (keys and name.startswith(keys))
+            if name not in self._files
+            and name not in judged
+            and name not in self._replaced
+            and not (keys and name.startswith(keys))
         ]
         self._plan([self._stored(name) for name in names if name != PROVENANCE])
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support.kills import VICTIMS, Kill, Rig, make_raw
 
-LONGEST = 3  # kills of one OUT folder
+LONGEST = 4  # kills of one OUT folder
 LINE = "{:>4} {:6} {:8} {:18} {:34} {:>5} {:>7} {:>7} {:>6}  {}"
 
 

@@ -19,8 +19,6 @@ from cloudreg_io.run.counters import Cost
 from cloudreg_io.run.journal import Journal
 from cloudreg_io.run.lock import lock
 
-MPIRUN = Path(sys.executable).parent / "mpirun"
-
 
 def double(task):
     folder, number = task
@@ -295,26 +293,3 @@ def _command(pid):
         return Path(f"/proc/{pid}/cmdline").read_text()
     except FileNotFoundError:
         return ""
-
-
-def test_mpi_ranks_do_the_work(tmp_path):
-    job = start(tmp_path, 1, 0.05, launcher=[MPIRUN, "-np", "3"])
-    out, err = job.communicate(timeout=60)
-    assert (job.returncode, out.strip()) == (0, "28"), err
-    assert len(list(tmp_path.glob("pid.*"))) == 2  # rank 0 only hands out
-
-
-def test_foreign_launcher_is_refused(tmp_path):
-    script = tmp_path / "job.py"
-    script.write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path), "1", "0"],
-        env={**os.environ, "OMPI_COMM_WORLD_SIZE": "3"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "announces 3 ranks" in done.stderr
-    assert not (tmp_path / "calls.log").exists()

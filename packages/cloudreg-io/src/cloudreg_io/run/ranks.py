@@ -45,18 +45,34 @@ def ranks_executor() -> Iterator[Executor | None]:
 
 def _start_mpi() -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign launcher, by every rank; see below
-            from mpi4py import MPI
+        import mpi4py
+
+        # not on import: a foreign launcher would make MPI abort the process before anything can be said
+        mpi4py.rc(initialize=False, finalize=True)
+        from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise ToolError(
             f"started by an MPI launcher, but mpi4py cannot be used: {error}",
             why="the package or its MPI library is not installed in this environment",
             fix="pip install 'cloudreg-io[mpi]'",
         ) from error
+    library = MPI.get_vendor()[0]
+    if (
+        os.environ.keys() & {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"} == {"OMPI_COMM_WORLD_SIZE"}
+        and library != "Open MPI"
+    ):
+        raise _foreign(f"mpirun is that of Open MPI, mpi4py uses {library}")
+    if not MPI.Is_initialized():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign launcher, by every rank; see below
+            MPI.Init_thread()
     if MPI.COMM_WORLD.Get_size() != mpi_size():
-        raise ToolError(
-            f"the launcher announces {mpi_size()} ranks, mpi4py sees {MPI.COMM_WORLD.Get_size()}",
-            why="mpirun belongs to another MPI than mpi4py",
-            fix=f"use the mpirun beside {sys.executable}, or `hatch run mpirun`",
-        )
+        raise _foreign(f"the launcher announces {mpi_size()} ranks, mpi4py sees {MPI.COMM_WORLD.Get_size()}")
+
+
+def _foreign(what: str) -> ToolError:
+    return ToolError(
+        what,
+        why="mpirun belongs to another MPI than mpi4py; the one that comes first in PATH was taken",
+        fix=f"use the mpirun beside {sys.executable}, or `hatch run mpirun`",
+    )

@@ -39,7 +39,8 @@ def roll_call(rank: int, size: int, *, patience: float = PATIENCE) -> Iterator[N
     watcher = os.fork()
     if watcher == 0:
         os.close(done)
-        if lost := _lost(over, host, patience):
+        # rank 0 first, which speaks for all
+        if lost := _lost(over, host, patience, later=1.0 if rank else 0.0):
             if rank == 0:
                 # the process that should raise this is out of reach, deep inside the MPI library
                 os.write(2, f"error: {_explained(size, lost)}\n".encode())
@@ -84,7 +85,7 @@ def _lives(process: str) -> bool:
         return False
 
 
-def _lost(over: int, host: _Host, patience: float) -> str:
+def _lost(over: int, host: _Host, patience: float, later: float) -> str:
     """Wait until the pipe closes, because the block ended or the process did; what is lost, if that is first."""
     began = complete = time.monotonic()
     while not select.select([over], [], [], 0.2)[0]:
@@ -92,9 +93,9 @@ def _lost(over: int, host: _Host, patience: float) -> str:
         missing = host.missing
         if missing <= 0:
             complete = now
-        if now - complete > _LOST_AFTER:
+        if now - complete > _LOST_AFTER + later:
             return f"{missing} of this host's {host.expected} ended before it had started"
-        if now - began > patience:
+        if now - began > patience + later:
             return f"some had not started after {patience:g} seconds"
     return ""
 

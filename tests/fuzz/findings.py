@@ -1,0 +1,64 @@
+"""What fuzzing and reading found, kept: each input made a parser raise something else than a `CloudRegError`."""
+
+from __future__ import annotations
+
+import json
+
+from tests.fuzz.targets import GRID, INFO, PLACEMENT, TARGETS, TIFF, XML
+
+LONG_NAME = "n" * 300  # longer than a file system takes
+
+
+def _changed(data: bytes, old: bytes, new: bytes) -> bytes:
+    assert old in data
+    return data.replace(old, new, 1)
+
+
+def _flipped(data: bytes, at: int, value: int) -> bytes:
+    return data[:at] + bytes([value]) + data[at + 1 :]
+
+
+def _info(**keys: object) -> bytes:
+    document = json.loads(INFO.seeds[0])
+    document["scales"][0] |= keys
+    return json.dumps(document).encode()
+
+
+# by name: the target, the input, and what was raised
+FINDINGS: dict[str, tuple[str, bytes, str]] = {
+    "second page of another width": (
+        "tiff",
+        _flipped(TIFF.seeds[5], 1338, 40),
+        "RuntimeError: incompatible keyframe",
+    ),
+    "number that no float holds": (
+        "placement",
+        _changed(PLACEMENT.seeds[1], b"80.5", b"1" + b"0" * 400),
+        "OverflowError: int too large to convert to float",
+    ),
+    "brackets without end in JSON": ("placement", b"[" * 100_000, "RecursionError"),
+    "size that no float holds": ("info", _info(size=[10**400, 1, 1]), "OverflowError"),
+    "voxel sizes whose ratio overflows": ("info", _info(resolution=[1e-300, 1, 1]), "OverflowError"),
+    "number of 5,000 digits in TOML": (
+        "grid",
+        _changed(GRID.seeds[0], b"planes = 2", b"planes = " + b"9" * 5000),
+        "ValueError: Exceeds the limit",
+    ),
+    "brackets without end in TOML": ("grid", b"a = " + b"[" * 10_000, "RecursionError"),
+    "folder name too long in a grid list": (
+        "grid",
+        _changed(GRID.seeds[0], b'"tile_1"', f'"{LONG_NAME}"'.encode()),
+        "OSError: File name too long",
+    ),
+    "folder name too long in a TeraStitcher file": (
+        "xml",
+        _changed(XML.seeds[0], b'"tile_1"', f'"{LONG_NAME}"'.encode()),
+        "OSError: File name too long",
+    ),
+    "repetition without end in IMG_REGEX": (
+        "xml",
+        _changed(XML.seeds[0], b'"img.*"', b'"img.{99999999999}"'),
+        "OverflowError: the repetition number is too large",
+    ),
+}
+assert {target for target, _, _ in FINDINGS.values()} <= set(TARGETS)

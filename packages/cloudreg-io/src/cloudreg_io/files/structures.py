@@ -178,6 +178,17 @@ def read_structures(place: str | Path | Location) -> StructureTree:
         raise InputError(f"{location}: {error.what}", why=error.why, fix=error.fix) from error
 
 
+def structures_of(rows: Iterable[Mapping[str, Any]]) -> StructureTree:
+    """The tree of rows as JSON has them: id, acronym, name, and a parent, `structure_id_path` or `children`.
+
+    Raises
+    ------
+    InputError
+        They are not a tree.
+    """
+    return StructureTree(tuple(_from_rows(rows)))
+
+
 def structures_csv(tree: StructureTree) -> str:
     """The table as CSV with the columns id, acronym, name, parent."""
     file = io.StringIO()
@@ -194,9 +205,11 @@ def _from_json(text: str) -> Iterator[Structure]:
         raise InputError(f"this is not JSON: {error}") from error
     if isinstance(value, dict) and isinstance(value.get("msg"), list):
         value = value["msg"]  # how the Allen Institute's service wraps its answer
-    waiting: list[tuple[Any, int | None]] = [
-        (row, None) for row in (value if isinstance(value, list) else [value])
-    ]
+    yield from _from_rows(value if isinstance(value, list) else [value])
+
+
+def _from_rows(rows: Iterable[Any]) -> Iterator[Structure]:
+    waiting: list[tuple[Any, int | None]] = [(row, None) for row in rows]
     waiting.reverse()
     while waiting:
         row, above = waiting.pop()

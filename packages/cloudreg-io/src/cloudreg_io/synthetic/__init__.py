@@ -1,11 +1,12 @@
 """Synthetic data with known truth: a phantom brain, an acquisition maker, registrations with known answer."""
 
+from cloudreg_io.files.structures import Structure
 from cloudreg_io.synthetic.acquisition import make_acquisition
 from cloudreg_io.synthetic.damage import DamageSpec
 from cloudreg_io.synthetic.deformation import Deformation, random_deformation
 from cloudreg_io.synthetic.from_volume import inverted, make_from_volume
 from cloudreg_io.synthetic.index import Coverage, IndexCode, check_coverage, make_index_acquisition
-from cloudreg_io.synthetic.phantom import Phantom, Structure, make_phantom
+from cloudreg_io.synthetic.phantom import Phantom, make_phantom
 from cloudreg_io.synthetic.registration_case import RegistrationCase, make_registration_case
 from cloudreg_io.synthetic.scene import ArrayScene, BrainScene, Scene
 from cloudreg_io.synthetic.spec import PERFECT_OPTICS, AcquisitionSpec

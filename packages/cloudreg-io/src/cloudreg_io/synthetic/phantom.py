@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
+from cloudreg_io.files.structures import Structure
 from cloudreg_io.space import Grid, VoxelSize, vector3
 from cloudreg_io.synthetic.anatomy import CORTEX, EDGE, LOBES, NUCLEI, SURFACE, Anatomy, Look
 from cloudreg_io.synthetic.blobs import Blobs
@@ -60,16 +61,6 @@ _PARENTS = {"CTXc": "CTX", "CTXd": "CTX", "STR": "CTX", "HIP": "CTX", "TH": "BS"
 # real ontologies have ids that float32 cannot hold: so has this one
 _LARGE_ID = 614454000
 ROOT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Structure:
-    """One row of the structure table: `parent` is an id, None for the root."""
-
-    id: int
-    acronym: str
-    name: str
-    parent: int | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

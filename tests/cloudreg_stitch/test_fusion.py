@@ -5,12 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from cloudreg_io.console import memory_bytes
 from cloudreg_io.errors import InputError, NotFoundError, ToolError
 from cloudreg_io.run import open_run
+from cloudreg_io.run.memory import Budget, Need
 from cloudreg_io.space import Bounds
 from cloudreg_io.volumes.volume import open_volume
 from cloudreg_stitch.fusion import FuseOptions, fuse, lay_out
-from cloudreg_stitch.plan import allowed_text, plan_fusion, worker_bytes
+from cloudreg_stitch.memory import STITCH
+from cloudreg_stitch.plan import plan_fusion, worker_bytes
 from support.mosaics import ArraySource, cut, grid_of, jittered, placement_of
 from support.trees import tree
 
@@ -24,6 +27,10 @@ def mosaic(seed=0, rows=2, columns=3, unscanned=((1, 2),)):
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 65536, (26, 170, 280)).astype(np.uint16)
     return ArraySource(grid, cut(truth, grid, at)), placement_of(grid, at), truth, at
+
+
+def enough_for(data):
+    return Budget.of(None, 1, STITCH).least(Need("fusion", data))
 
 
 def decoded(folder):
@@ -71,8 +78,8 @@ def test_memory_changes_the_strips_and_not_the_bytes(tmp_path):
     source, placement, _, _ = mosaic(1)
     options = FuseOptions(chunk=CHUNK)
     layout, spec = lay_out(source, placement, options)
-    little = worker_bytes(layout, spec, 128)
-    plan = plan_fusion(layout, spec, memory=little)
+    little = enough_for(worker_bytes(layout, spec, 128))
+    plan = plan_fusion(layout, spec, budget=Budget.of(little, 1, STITCH))
     assert plan.strips > 1
     assert plan.decodes > 1
     whole = fused(tmp_path / "whole", source, placement)
@@ -83,8 +90,8 @@ def test_memory_changes_the_strips_and_not_the_bytes(tmp_path):
     assert tree(tmp_path / "whole") == tree(tmp_path / "strips")
     with pytest.raises(ToolError, match="too little") as caught:
         fused(tmp_path / "none", source, placement, memory=little // 4)
-    assert caught.value.fix.startswith("--memory ")
-    assert allowed_text(1_950_000_001) == "2GB"
+    asked = memory_bytes(caught.value.fix.removeprefix("--memory "))
+    assert plan_fusion(layout, spec, budget=Budget.of(asked, 1, STITCH)).strips > 1
 
 
 def test_a_finished_fusion_is_not_done_again_with_other_memory(tmp_path):
@@ -92,7 +99,7 @@ def test_a_finished_fusion_is_not_done_again_with_other_memory(tmp_path):
     layout, spec = lay_out(source, placement, FuseOptions(chunk=CHUNK))
     first = fused(tmp_path, source, placement)
     content = tree(tmp_path)
-    again = fused(tmp_path, source, placement, memory=worker_bytes(layout, spec, 128))
+    again = fused(tmp_path, source, placement, memory=enough_for(worker_bytes(layout, spec, 128)))
     assert first == again
     assert decoded(tmp_path) == 5 * 20
     assert tree(tmp_path) == content

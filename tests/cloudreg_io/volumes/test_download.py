@@ -117,7 +117,7 @@ def test_a_z_of_1_stays(tmp_path, suffix, isotropic):
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_reading(tmp_path, volume):
-    with pytest.raises(ToolError, match=r"GB of memory; .* may be used"):
+    with pytest.raises(ToolError, match="too little"):
         download(volume.url, tmp_path / "brain.tif", voxel_size=2, memory=50_000)
     assert not list(tmp_path.iterdir())
 

@@ -17,13 +17,15 @@ from typing import Any, Literal, cast
 from cloudreg_cli.summary import summary
 from cloudreg_correct.bias import bias_stage
 from cloudreg_correct.corrected import CorrectedTiles
+from cloudreg_correct.memory import bias_bytes, shading_bytes
 from cloudreg_correct.sample import ShadingOptions, shading_stage
 from cloudreg_correct.shading import background_choice
 from cloudreg_io.errors import InputError
 from cloudreg_io.fields import Bias, Shading
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, executor, open_run
+from cloudreg_io.run.memory import Budget, Need, Programs
 from cloudreg_io.space import Bounds
-from cloudreg_io.tiles import Acquisition, TileSource
+from cloudreg_io.tiles import Acquisition, TileGrid, TileSource
 from cloudreg_io.tiles.apart import require_apart
 from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.fingerprint import fingerprint
@@ -31,11 +33,15 @@ from cloudreg_io.tiles.open import open_acquisition
 from cloudreg_io.volumes.spec import SMALLEST
 from cloudreg_stitch.adopt import adopt, given_placement, require_unedited
 from cloudreg_stitch.align import place
-from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse, require_feasible
+from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse, needs_to_fuse
+from cloudreg_stitch.memory import needs_to_align
 from cloudreg_stitch.options import AlignOptions
-from cloudreg_stitch.overview import overview
+from cloudreg_stitch.overview import overview, overview_samples
 from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.survey import overview_survey, survey
+
+# All libraries of all stages, in every process (measured; benchmarks/memory.py)
+PROGRAMS = Programs(250_000_000, 200_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +157,19 @@ def _require_sensible(options: RunOptions, data: Acquisition, channel: str, jobs
     if options.placement is not None:
         given_placement(options.placement, data.grid)
     source = data.source(channel, fill_missing=options.missing == "fill")
-    require_feasible(source, _fusion(options, {}), jobs=jobs)
+    needs = (*_needs(options, source), *needs_to_fuse(source, _fusion(options, source.grid, {})))
+    Budget.of(options.memory, jobs, PROGRAMS).require(*needs)
+
+
+def _needs(options: RunOptions, source: TileSource) -> Iterator[Need]:
+    """What the stages before fusion take of the memory."""
+    if options.shading:
+        needed = shading_bytes(source.grid, source.dtype.itemsize, options.sample)
+        yield Need("estimating the shading", needed)
+    if options.placement is None:
+        yield from needs_to_align(source, AlignOptions(search=options.search))
+    if options.bias:
+        yield Need("estimating the bias", *bias_bytes(overview_samples(source.grid)))
 
 
 @contextmanager
@@ -221,10 +239,10 @@ def _fuse(
         placement.positions_of(channel.raw.channel),
     )
     identity = {**channel.identity, "bias": digest(bias) if bias else None}
-    return fuse(run, source, placement, _fusion(options, identity))
+    return fuse(run, source, placement, _fusion(options, source.grid, identity))
 
 
-def _fusion(options: RunOptions, identity: Mapping[str, Any]) -> FuseOptions:
+def _fusion(options: RunOptions, grid: TileGrid, identity: Mapping[str, Any]) -> FuseOptions:
     return FuseOptions(
         interpolation=options.interpolation,
         bounds=options.bounds,
@@ -234,6 +252,8 @@ def _fusion(options: RunOptions, identity: Mapping[str, Any]) -> FuseOptions:
         sharded=options.sharded,
         missing=options.missing,
         memory=options.memory,
+        programs=PROGRAMS,
+        command_bytes=bias_bytes(overview_samples(grid))[1] if options.bias else 0,
         identity=identity,
     )
 

@@ -14,6 +14,7 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 
+from cloudreg_correct.memory import MOST_PLANES
 from cloudreg_correct.overlap import Overlap
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Vector3
@@ -22,7 +23,7 @@ from cloudreg_io.tiles import TileGrid, TileSource
 SamplePlane = tuple[str, int]
 Positions = Mapping[str, Vector3]
 
-_MOST, _LEAST, _SHARE = 200, 20, 0.2
+_MOST, _LEAST, _SHARE = MOST_PLANES, 20, 0.2
 _GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo 1, spread evenly however many are taken
 
 

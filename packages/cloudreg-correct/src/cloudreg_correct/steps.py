@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from cloudreg_correct.apply import BiasOfPlane, Clipped, correct_plane
 from cloudreg_correct.background import estimate_background
 from cloudreg_correct.layout import COMMAND, Layout
-from cloudreg_correct.memory import require_memory
+from cloudreg_correct.memory import CORRECT, bias_bytes, plane_bytes, shading_bytes, volume_bytes
 from cloudreg_correct.shrink import shrink_planes
 from cloudreg_correct.tiles import ChannelReport, TileOptions, correct_tiles, given_shadings
-from cloudreg_correct.volume import VolumeOptions, VolumeReport, correct_volume, plan_correction
+from cloudreg_correct.volume import VolumeOptions, VolumeReport, correct_volume, overview_samples, plan_correction
 from cloudreg_io.errors import InputError
 from cloudreg_io.fields import Bias, Shading
 from cloudreg_io.files.location import Location
 from cloudreg_io.files.tiff import read_plane, write_plane
 from cloudreg_io.run import NO_PROGRESS, Progress, executor, open_run
+from cloudreg_io.run.memory import Budget, Need
 from cloudreg_io.space import Bounds
 from cloudreg_io.space.grid import Grid
 from cloudreg_io.tiles import StageAxes, open_acquisition
@@ -225,8 +226,12 @@ def correct_acquisition(  # noqa: PLR0913 -- the options of a command, each with
         if pool is None:
             return None
         data = open_acquisition(acquisition, voxel_size=voxel_size, axes=axes)
-        x, y, _ = data.grid.tile_size
-        require_memory(memory, jobs, 24 * x * y)  # raw, encoded, and float fields of a plane
+        item = np.dtype(data.dtype).itemsize
+        needs = [Need("correcting planes", plane_bytes(data.grid, item))]
+        if options.shading_files is None:
+            needed = shading_bytes(data.grid, item, options.shading.sample)
+            needs.append(Need("estimating the shading", needed))
+        Budget.of(memory, jobs, CORRECT).require(*needs)
         Layout.of(data, out)  # before a folder is made for the journal
         names = [data.channel(channel) for channel in channels]
         given_shadings(data, names, options)
@@ -275,8 +280,11 @@ def correct_stitched(
     with executor(jobs) as pool:
         if pool is None:
             return None
-        _, spec = plan_correction(source, target, options)  # before a folder is made for the journal
-        require_memory(memory, jobs, 16 * spec.size[0] * spec.chunk[1] * spec.chunk[2])
+        volume, spec = plan_correction(source, target, options)  # before a folder is made for the journal
+        needs = [Need("correcting a row of chunks", volume_bytes(spec))]
+        if options.bias_file is None:
+            needs.append(Need("estimating the bias", *bias_bytes(overview_samples(volume, options))))
+        Budget.of(memory, jobs, CORRECT).require(*needs)
         with open_run(
             work or _local(target),
             command="correct volume",

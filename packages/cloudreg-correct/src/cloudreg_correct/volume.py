@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -205,10 +206,21 @@ class _OverviewTask:
     path: Path
 
 
-def _bias_of(run: Run, volume: Volume, name: str, options: VolumeOptions, identity: dict[str, Any]) -> Path:
+def overview_samples(volume: Volume, options: VolumeOptions) -> int:
+    """How many samples N4's overview of a volume has."""
+    mip, factor = _overview_of(volume, options)
+    return math.prod(-(-n // factor) for n in volume.size(mip))
+
+
+def _overview_of(volume: Volume, options: VolumeOptions) -> tuple[int, int]:
+    """The mip that is shrunken, and by which factor."""
     mip, _ = volume.mip_at(options.voxel_size)
+    return mip, max(1, -(-max(volume.size(mip)) // _LARGEST_OVERVIEW))
+
+
+def _bias_of(run: Run, volume: Volume, name: str, options: VolumeOptions, identity: dict[str, Any]) -> Path:
+    mip, factor = _overview_of(volume, options)
     size = volume.size(mip)
-    factor = max(1, -(-max(size) // _LARGEST_OVERVIEW))
     depth = factor * max(1, 32 // factor)
     folder = run.scratch / "overview"
     folder.mkdir(parents=True, exist_ok=True)
@@ -224,10 +236,21 @@ def _bias_of(run: Run, volume: Volume, name: str, options: VolumeOptions, identi
 
 
 def _shrink_slab(task: _OverviewTask) -> None:
-    size = task.volume.size(task.mip)
-    slab = task.volume.read(Bounds((0, 0, task.z[0]), (size[0], size[1], task.z[1])), task.mip)
+    width, height, _ = task.volume.size(task.mip)
+    # rows of whole chunks and of whole blocks: no chunk is read twice, and no more than a row of chunks is held
+    rows = math.lcm(task.volume.scale(task.mip).chunk[1], task.factor)
+    slab = np.concatenate(
+        [
+            shrunken(
+                task.volume.read(Bounds((0, y, task.z[0]), (width, min(y + rows, height), task.z[1])), task.mip),
+                task.factor,
+            )
+            for y in range(0, height, rows)
+        ],
+        axis=1,
+    )
     with atomic_path(task.path, durable=False) as temporary, temporary.open("wb") as file:
-        np.save(file, shrunken(slab, task.factor))
+        np.save(file, slab)
 
 
 # --- mip 0

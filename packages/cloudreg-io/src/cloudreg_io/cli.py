@@ -83,8 +83,15 @@ def ingest(
     from cloudreg_io.console import memory_bytes
     from cloudreg_io.files.location import Location
     from cloudreg_io.run import executor, open_run
+    from cloudreg_io.run.memory import VOLUMES, Budget
     from cloudreg_io.space import VoxelSize
-    from cloudreg_io.volumes.ingest import IngestOptions, perform_ingest, plan_ingest, require_free
+    from cloudreg_io.volumes.ingest import (
+        IngestOptions,
+        perform_ingest,
+        plan_ingest,
+        require_free,
+        require_memory_to_ingest,
+    )
 
     with executor(jobs) as pool:
         if pool is None:  # a worker rank: its work is done
@@ -105,6 +112,8 @@ def ingest(
         plan = plan_ingest(stack, location, options)  # before a folder is made for the journal
         folder = work or _local(location)
         require_free(plan, folder)
+        allowed = memory_bytes(memory)
+        require_memory_to_ingest(plan, Budget.of(allowed, jobs, VOLUMES))
         with open_run(
             folder,
             command="ingest",
@@ -115,7 +124,7 @@ def ingest(
             progress=command_progress(context),
             overwrite=overwrite,
         ) as run:
-            report = perform_ingest(run, plan, memory=memory_bytes(memory))
+            report = perform_ingest(run, plan, memory=allowed)
         typer.echo(json.dumps(report.to_json()) if as_json else _as_text(report))
 
 

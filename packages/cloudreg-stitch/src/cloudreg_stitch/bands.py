@@ -112,6 +112,7 @@ class Counts:
 # One canvas is kept for the next unit of this process: the first touch of new memory costs more than the
 # arithmetic done in it. A finished unit leaves its canvas at 0.
 _SPARE = "canvas"
+_SHARES_KEPT = 2  # where planes lack now and then, more would be needed in turn; each is as large as a tile
 
 
 @contextmanager
@@ -191,6 +192,8 @@ class _Sweep:
             present = self._present(tile, z)
             key = tuple(other.index for other in present)
             if key not in known:
+                if len(known) == _SHARES_KEPT:
+                    del known[next(iter(known))]
                 made = shares(tile, present, self.window, self.scene.blend)
                 known[key] = (made, made.tally(tile.home))
             share, tally = known[key]

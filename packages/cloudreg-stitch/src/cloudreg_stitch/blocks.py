@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cloudreg_stitch.block_kernels import sampled_variance
 from cloudreg_stitch.highpass import highpass
+from cloudreg_stitch.scratch_arrays import PlaneReader
 from cloudreg_stitch.strips import Strip
 
 Triple = tuple[int, int, int]  # here always z, y, x
@@ -28,13 +29,13 @@ class FullStrip:
 
     Attributes
     ----------
-    voxels : array [slab plane, y, x]
+    voxels : array [slab plane, y, x], or a file of one
         The planes of all slabs, one slab after the other.
     strip : Strip
         Where it lies in the tile.
     """
 
-    voxels: NDArray[Any]
+    voxels: NDArray[Any] | PlaneReader
     strip: Strip
 
     def box(self, first_plane: int, low: Triple, high: Triple) -> NDArray[Any]:

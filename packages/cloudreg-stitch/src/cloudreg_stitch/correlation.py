@@ -69,6 +69,7 @@ def correlate(
     cross = _inverse(transform_a * transform_b.conj(), size, [k % n for k, n in zip(steps, size, strict=True)])
     mirrored = [(nb - 1 + k) % n for k, n, nb in zip(steps, size, b.shape, strict=True)]
     cross_null = _inverse(transform_a * transform_b, size, mirrored)
+    del transform_a, transform_b  # as large as the strips, and more is to come
     boxes_a, boxes_b = _common(steps, a.shape, b.shape), _common([-k for k in steps], b.shape, a.shape)
     boxes_m = [(nb - high, nb - low) for (low, high), nb in zip(boxes_b, b.shape, strict=True)]
     moments_a, moments_b = _Moments(a), _Moments(b)

@@ -17,6 +17,7 @@ from cloudreg_stitch.correlation import CorrelationMap, Range, correlate
 from cloudreg_stitch.highpass import highpass
 from cloudreg_stitch.peak import quadratic_peak
 from cloudreg_stitch.refine import Refined, refine
+from cloudreg_stitch.scratch_arrays import PlaneReader
 from cloudreg_stitch.strips import PairPlan, Strip, SurveyPlan, side_of_a, side_of_b
 from cloudreg_stitch.survey import Survey, strips_folder
 
@@ -218,8 +219,6 @@ class _SlabFiles:
                 absent.update(statistics.absent)
         slabs = survey.plan.slabs
         usable = [not absent.intersection(range(z0, z1)) for z0, z1 in slabs]
-        a = np.load(folder_a / f"{side_of_a(pair.axis)}_slabs.npy", mmap_mode="r")
-        b = np.load(folder_b / f"{side_of_b(pair.axis)}_slabs.npy", mmap_mode="r")
-        self.pair = SlabPair(
-            FullStrip(a.view(np.ndarray), pair.strip_a), FullStrip(b.view(np.ndarray), pair.strip_b), slabs, usable
-        )
+        a = PlaneReader(folder_a / f"{side_of_a(pair.axis)}_slabs.npy")
+        b = PlaneReader(folder_b / f"{side_of_b(pair.axis)}_slabs.npy")
+        self.pair = SlabPair(FullStrip(a, pair.strip_a), FullStrip(b, pair.strip_b), slabs, usable)

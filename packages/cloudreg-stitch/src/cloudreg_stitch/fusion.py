@@ -18,8 +18,8 @@ import numpy as np
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.atomic import is_temporary, write_json
 from cloudreg_io.files.location import Location
-from cloudreg_io.launcher import mpi_size
 from cloudreg_io.run import Run, Shared, Unit, digest
+from cloudreg_io.run.memory import Budget, Need, Programs
 from cloudreg_io.space import Bounds, VoxelSize
 from cloudreg_io.tiles import TileSource
 from cloudreg_io.volumes.build import finish_volume
@@ -32,8 +32,9 @@ from cloudreg_stitch.bands import Counts, Scene, fuse_window, release
 from cloudreg_stitch.blend import Blend
 from cloudreg_stitch.fusion_report import FusionReport, write_report
 from cloudreg_stitch.layout import Interpolation, Layout
+from cloudreg_stitch.memory import STITCH
 from cloudreg_stitch.placement import Placement
-from cloudreg_stitch.plan import FusionPlan, plan_fusion
+from cloudreg_stitch.plan import FusionPlan, fusion_needs, plan_fusion
 
 __all__ = ["FuseOptions", "FusionReport", "fuse", "fuse_unit", "lay_out"]
 
@@ -60,6 +61,10 @@ class FuseOptions:
         What to do when planes are missing that the metadata promises.
     memory : int, optional
         Bytes for all processes together, under MPI for each rank; None for no limit.
+    programs : Programs
+        What the processes take of it before any data.
+    command_bytes : int
+        What the command itself holds of it while workers keep what they need for fusion.
     destination : str, optional
         Folder or s3:// address that takes the channels' volumes, by default OUT.
     identity : mapping
@@ -77,6 +82,8 @@ class FuseOptions:
     voxel_size: VoxelSize | None = None
     missing: str = "error"
     memory: int | None = None
+    programs: Programs = STITCH
+    command_bytes: int = 0
     destination: str | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
 
@@ -143,19 +150,17 @@ def fuse(run: Run, source: TileSource, placement: Placement, options: FuseOption
     return replace(write_report(run, scene, volume, counts, options=told, decodes=plan.decodes), url=url)
 
 
-def require_feasible(source: TileSource, options: FuseOptions, *, jobs: int) -> None:
-    """Say before any work what fusion would refuse at its end: bounds beside the mosaic, levels, memory.
+def needs_to_fuse(source: TileSource, options: FuseOptions) -> tuple[Need, ...]:
+    """What fusion takes of the memory; refuses before any work what it would refuse at its end: bounds, levels.
 
     The tiles are taken to lie where the stage says.
 
     Raises
     ------
-    InputError, ToolError
+    InputError
     """
     layout, spec = lay_out(source, Placement.by_stage(source.grid), options)
-    ranks = mpi_size()
-    parallel = jobs if ranks == 1 else 1
-    plan_fusion(layout, spec, memory=options.memory, workers=parallel, inline=parallel == 1)
+    return fusion_needs(layout, spec, options.command_bytes)
 
 
 def lay_out(source: TileSource, placement: Placement, options: FuseOptions) -> tuple[Layout, VolumeSpec]:
@@ -231,9 +236,8 @@ def _plan(
     plan = plan_fusion(
         layout,
         spec,
-        memory=None if done else options.memory,
-        workers=run.jobs if mpi_size() == 1 else 1,
-        inline=run.jobs == 1 or mpi_size() > 1,
+        budget=Budget.of(None if done else options.memory, run.jobs, options.programs),
+        command=options.command_bytes,
         at_least=earlier,
     )
     path.parent.mkdir(parents=True, exist_ok=True)

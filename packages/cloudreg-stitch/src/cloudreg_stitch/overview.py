@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.space import Vector3
 from cloudreg_io.space.grid import Grid
+from cloudreg_io.tiles import TileGrid
 from cloudreg_stitch.placement import PlacedTile, Placement
+from cloudreg_stitch.strips import small_factors
 from cloudreg_stitch.survey import Survey
 
 _RAMP = 0.1  # of a tile: over this much its weight falls off towards its edge
@@ -46,6 +50,13 @@ def overview(survey: Survey, placement: Placement) -> tuple[NDArray[np.float32],
     np.divide(total, weight, out=total, where=mask)
     total[~mask] = 0
     return total, grid, mask
+
+
+def overview_samples(grid: TileGrid) -> int:
+    """How many samples an overview has, if the tiles lie where the stage says."""
+    small, small_z = small_factors(grid)
+    size = Placement.by_stage(grid).size(grid.tile_size)
+    return math.prod(-(-n // f) for n, f in zip(size, (small, small, small_z), strict=True))
 
 
 def _moved(tile: PlacedTile, shift: Vector3) -> Vector3:

@@ -13,15 +13,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from cloudreg_io.errors import ToolError
-from cloudreg_io.files.tiff_error import size as byte_size
+from cloudreg_io.run.memory import Budget, Need
 from cloudreg_io.space import Bounds
+from cloudreg_io.volumes.build import build_bytes
 from cloudreg_io.volumes.cascade import strip_alignment
 from cloudreg_io.volumes.spec import VolumeSpec
 from cloudreg_stitch.layout import Layout
+from cloudreg_stitch.memory import STITCH, reading_bytes
 
-# What a worker takes before it has begun: Python, NumPy, compiled kernels, codecs (measured).
-PROCESS_BYTES = 180_000_000
+_NO_LIMIT = Budget(None, 1, True, STITCH)
 # The writer holds a row of chunks, and in the making those of the coarser mips and their sums.
 _WRITER_BLOCKS = 6
 # Own weights and their sum, a temporary, the number of contributors; twice where planes are missing nearby.
@@ -41,7 +41,7 @@ class FusionPlan:
     decodes : float
         How often a plane is read, on average.
     worker_bytes : int
-        Memory that one worker takes.
+        Memory that one worker takes for its data.
     """
 
     windows: tuple[Bounds, ...]
@@ -54,9 +54,8 @@ def plan_fusion(
     layout: Layout,
     spec: VolumeSpec,
     *,
-    memory: int | None = None,
-    workers: int = 1,
-    inline: bool = True,
+    budget: Budget = _NO_LIMIT,
+    command: int = 0,
     at_least: int = 1,
 ) -> FusionPlan:
     """Cut a fusion into units.
@@ -66,12 +65,9 @@ def plan_fusion(
     layout : Layout
     spec : VolumeSpec
         Of the volume that is written.
-    memory : int, optional
-        Bytes for all processes of the command on this machine together; None for no limit.
-    workers : int
-        Processes that fuse at the same time and share `memory`.
-    inline : bool
-        Whether the work is done by the process of the command itself; otherwise that one takes memory, too.
+    budget : Budget
+    command : int
+        Bytes that the command itself holds meanwhile.
     at_least : int
         Strips.
 
@@ -83,40 +79,42 @@ def plan_fusion(
     step = strip_alignment(spec)
     width = layout.size[0]
     most = math.ceil(width / step)
-    allowed = math.inf if memory is None else _share(memory, workers, inline)
+    allowed = budget.share(command)
+    budget.require(*fusion_needs(layout, spec, command))
     for count in range(min(at_least, most), most + 1):
         edges = strip_edges(width, step, count)
         needed = worker_bytes(layout, spec, int(np.diff(edges).max()))
         if needed <= allowed:
             return FusionPlan(_windows(layout, spec, edges), count, decodes(layout, spec, edges), needed)
-    total = needed * workers + (0 if inline else PROCESS_BYTES)
-    raise ToolError(
-        f"--memory {byte_size(memory or 0)} is too little to fuse this with {workers} worker(s)",
-        why=f"the narrowest strips, {step} voxels wide, take {allowed_text(total)}",
-        fix=f"--memory {allowed_text(total)}" + (" or fewer --jobs" if workers > 1 else ""),
+    raise AssertionError("the narrowest strips were asked for above")
+
+
+def fusion_needs(layout: Layout, spec: VolumeSpec, command: int = 0) -> tuple[Need, ...]:
+    """What fusion takes in the narrowest strips; `command` as for `plan_fusion`."""
+    step = strip_alignment(spec)
+    narrowest = max(high - low for low, high in pairwise(strip_edges(layout.size[0], step, math.inf)))
+    return (
+        Need(f"fusion in strips of {step} voxels, the narrowest,", worker_bytes(layout, spec, narrowest), command),
+        Need("building the coarser mips", build_bytes(spec), command),
     )
 
 
-def allowed_text(size: float | None) -> str:
-    """A number of bytes as --memory takes it, rounded up."""
-    return f"{math.ceil((size or 0) / 1e8) / 10:g}GB"
-
-
-def strip_edges(width: int, step: int, count: int) -> list[int]:
-    """Edges of `count` strips, as equal as multiples of `step` allow."""
+def strip_edges(width: int, step: int, count: float) -> list[int]:
+    """Edges of `count` strips, or of as many as there can be, as equal as multiples of `step` allow."""
     steps = math.ceil(width / step)
+    count = int(min(count, steps))
     return [min(width, steps * i // count * step) for i in range(count)] + [width]
 
 
 def worker_bytes(layout: Layout, spec: VolumeSpec, width: int) -> int:
-    """Memory of a worker that fuses strips of this width."""
+    """Memory that a worker takes to fuse strips of this width."""
     depth = min(spec.chunk[2], layout.size[2])
     item = np.dtype(spec.dtype).itemsize
     columns, rows = (max((t.bounds.size[axis] for t in layout.footprints), default=0) for axis in (0, 1))
     canvas = 4 * depth * (rows + spec.chunk[1]) * width
     blocks = (1 + _WRITER_BLOCKS) * item * depth * spec.chunk[1] * width
-    tile = columns * rows * 2 * item + min(columns, width) * rows * _SHARE_BYTES
-    return PROCESS_BYTES + canvas + blocks + tile
+    tile = columns * rows * item + reading_bytes((columns, rows), item) + min(columns, width) * rows * _SHARE_BYTES
+    return canvas + blocks + tile
 
 
 def decodes(layout: Layout, spec: VolumeSpec, edges: list[int]) -> float:
@@ -143,7 +141,3 @@ def _windows(layout: Layout, spec: VolumeSpec, edges: list[int]) -> tuple[Bounds
 def _slabs(layout: Layout, spec: VolumeSpec) -> list[tuple[int, int]]:
     depth, end = spec.chunk[2], layout.size[2]
     return [(z, min(z + depth, end)) for z in range(0, end, depth)]
-
-
-def _share(memory: int, workers: int, inline: bool) -> float:
-    return (memory - (0 if inline else PROCESS_BYTES)) / workers

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from cloudreg_io.errors import ToolError
 from cloudreg_io.files.atomic import naming_full_disk, temporary_beside
 from cloudreg_io.run import count
 
@@ -38,6 +39,29 @@ class PlaneWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+class PlaneReader:
+    """A .npy file [z, y, x] of which boxes are read: a memory map's pages would count as this process's memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            self._shape, _, self._dtype = np.lib.format.read_array_header_1_0(file)
+            self._start = file.tell()
+
+    def __getitem__(self, box: tuple[slice, slice, slice]) -> NDArray[Any]:
+        """The voxels of a box; only the rows that it touches are read."""
+        z, y, x = (range(*part.indices(n)) for part, n in zip(box, self._shape, strict=True))
+        _, height, width = self._shape
+        rows = np.empty((len(z), len(y), width), self._dtype)
+        with self._path.open("rb", buffering=0) as file:
+            for place, plane in zip(rows, z, strict=True):
+                file.seek(self._start + (plane * height + y.start) * width * self._dtype.itemsize)
+                if file.readinto(place.data.cast("B")) != place.nbytes:
+                    raise ToolError(f"{self._path} is cut off", fix="give the command again with --overwrite")
+        return rows[:, :, x.start : x.stop]
 
 
 @contextmanager

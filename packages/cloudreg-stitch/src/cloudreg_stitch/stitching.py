@@ -12,13 +12,15 @@ from cloudreg_io.errors import InputError, NotFoundError, ToolError
 from cloudreg_io.fields import Bias, Shading
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, open_run
+from cloudreg_io.run.memory import Budget, Need
 from cloudreg_io.space import Vector3, VoxelSize
 from cloudreg_io.tiles import Acquisition, TileSource, fingerprint, open_acquisition
 from cloudreg_io.tiles.apart import require_apart
 from cloudreg_io.tiles.completeness import check
 from cloudreg_stitch.adopt import PLACEMENT, adopt, given_placement, require_unedited
 from cloudreg_stitch.align import place
-from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse, require_feasible
+from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse, needs_to_fuse
+from cloudreg_stitch.memory import STITCH, needs_to_align
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.survey import survey
@@ -134,10 +136,12 @@ def stitch(
         given_placement(options.placement, data.grid)
     elif options.steps == "fuse":
         _require_placement(folder / PLACEMENT)
+    needs: tuple[Need, ...] = ()
+    if options.steps != "fuse":
+        needs += needs_to_align(data.source(aligned), AlignOptions(options.search))
     if options.steps != "align":
-        require_feasible(
-            data.source(channels[0], fill_missing=options.missing == "fill"), options.fuse, jobs=options.jobs
-        )
+        needs += needs_to_fuse(data.source(channels[0], fill_missing=options.missing == "fill"), options.fuse)
+    Budget.of(options.fuse.memory, options.jobs, STITCH).require(*needs)
     with open_run(
         folder,
         command="stitch",

@@ -25,7 +25,7 @@ from cloudreg_stitch.strips import Strip, SurveyPlan, plan_survey
 from cloudreg_stitch.tile_statistics import StatisticsGatherer, TileStatistics
 
 STRIPS, SMALL = "strips", "small"
-_BATCH_BYTES = 16e6
+BATCH_BYTES = 16e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _planes(
     """Every plane of a tile with its binned copy; the arrays are reused from one batch to the next."""
     width, height, planes = source.grid.tile_size
     # at least two, because noise is estimated from successive planes
-    batch = max(2, int(_BATCH_BYTES / (width * height * source.dtype.itemsize)))
+    batch = max(2, int(BATCH_BYTES / (width * height * source.dtype.itemsize)))
     buffer = np.empty((min(batch, planes), height, width), source.dtype)
     binned = np.empty((height // edge, width // edge), np.float32)
     here = source.present(tile)

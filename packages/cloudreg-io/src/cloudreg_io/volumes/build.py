@@ -5,6 +5,7 @@ Mip 0 is never read again. Every stage is resumable; its units are slabs of the 
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from cloudreg_io.run.units import Unit
 from cloudreg_io.volumes.cascade import Cascade, mip_groups, require_writable
 from cloudreg_io.volumes.info import to_info
 from cloudreg_io.volumes.shards import ShardTask, assemble_shard, shard_name, shard_sizes
+from cloudreg_io.volumes.spec import VolumeSpec
 from cloudreg_io.volumes.sums import SumsReader, sums_folder
 from cloudreg_io.volumes.volume import Volume
+
+_ROWS_OF_SUMS = 4  # as read, put together, pooled, and divided
 
 
 class Stages(Protocol):
@@ -93,6 +97,13 @@ def finish_volume(
             remove_temporaries(volume.location.path / scale.key)
     shutil.rmtree(scratch, ignore_errors=True)
     return {name: sum(result[name] for result in results) for name in ("bytes", "chunks")}
+
+
+def build_bytes(spec: VolumeSpec) -> int:
+    """Memory of a worker that builds the coarser mips: rows of sums of 8 bytes at most, in the making."""
+    groups = mip_groups(spec)[1:]
+    rows = [spec.scales[group[0]].size[0] * math.prod(spec.scales[group[0]].chunk[1:]) for group in groups]
+    return _ROWS_OF_SUMS * 8 * max(rows, default=0)
 
 
 def build_slab(task: SlabTask) -> dict[str, int]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloudreg_io.errors import InputError, ToolError
+from cloudreg_io.errors import InputError
 from cloudreg_io.files.image import suffix_of, write_image
 from cloudreg_io.files.location import Location
-from cloudreg_io.run.memory import machine_memory
+from cloudreg_io.run.memory import VOLUMES, Budget, Need, machine_memory
 from cloudreg_io.space import Bounds, Grid, Vector3i, VoxelSize, resample, vector3i
 from cloudreg_io.volumes.volume import Volume, open_volume
 
@@ -142,11 +142,8 @@ def _box_of_mip(volume: Volume, mip: int, wanted: Bounds, edges: VoxelSize | Non
 
 def _require_memory(volume: Volume, grid: Grid, onto: Grid, memory: int | None) -> None:
     voxels = math.prod(grid.size) + (math.prod(onto.size) if onto != grid else 0)
-    needed = _FACTOR * voxels * volume.dtype.itemsize
-    limit = memory or machine_memory() // 2
-    if needed > limit:
-        raise ToolError(
-            f"{volume.url} at {grid.voxel_size} is {' × '.join(map(str, grid.size))} voxels, which take about "
-            f"{needed / 1e9:.2g} GB of memory; {limit / 1e9:.2g} GB may be used",
-            fix="choose a larger --voxel-size, or a part by --bounds; or allow more by --memory",
-        )
+    needed = math.ceil(_FACTOR * voxels * volume.dtype.itemsize)
+    size = " × ".join(map(str, grid.size))
+    ways = ("a larger --voxel-size", "a part by --bounds")
+    need = Need(f"a file of {size} voxels of {grid.voxel_size}", needed, other=ways)
+    Budget(memory or machine_memory() // 2, 1, True, VOLUMES).require(need)

@@ -12,18 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cloudreg_io.files.location import Location
-from cloudreg_io.launcher import mpi_size
 from cloudreg_io.run import Run, Shared, Unit, digest
-from cloudreg_io.volumes.build import finish_volume
+from cloudreg_io.run.memory import VOLUMES, Budget, Need
+from cloudreg_io.volumes.build import build_bytes, finish_volume
 from cloudreg_io.volumes.ingest.bands import bands_of
 from cloudreg_io.volumes.ingest.conversion import Conversion
 from cloudreg_io.volumes.ingest.plan import IngestOptions, IngestPlan, plan_ingest
 from cloudreg_io.volumes.ingest.stack import FileStack, PlaneStack, Stack
 from cloudreg_io.volumes.slabs import SlabWriter
+from cloudreg_io.volumes.spec import VolumeSpec
 from cloudreg_io.volumes.volume import Volume, create_volume
 
 _logger = logging.getLogger(__name__)
+
+_WRITER_ROWS = 6  # of chunks, in the making, of all mips of a slab and their sums
+_UNPACKED = 2.5  # times the voxels of a file that is compressed as one (measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,8 @@ def perform_ingest(run: Run, plan: IngestPlan, *, memory: int | None = None, cha
     )
     scratch = run.scratch / f"ingest-{digest(identity)}"
     shared = run.share(f"stack-{digest(identity)}", _readable(run, plan.source, scratch, identity, channel))
-    share = (memory or 2**62) // (1 if mpi_size() > 1 else run.jobs)
+    budget = Budget.of(memory, run.jobs, VOLUMES)
+    share = int(min(budget.share(), 2**62))
     units = [
         Unit(f"z{z[0]}-{z[1]}", SlabTask(volume, shared, plan.conversion, scratch, z, share))
         for z in volume.slabs()
@@ -143,12 +150,38 @@ def ingest_slab(task: SlabTask) -> dict[str, int]:
     )
     width, height, _ = task.volume.size()
     shape, dtype = (end - begin, height, width), task.volume.dtype
-    fits = math.prod(shape) * dtype.itemsize <= task.memory // 2
+    fits = slab_bytes(task.volume.spec, task.stack.get(), spilled=False) <= task.memory
     spill = None if fits else task.scratch / f"slab-{begin}"
     with SlabWriter(task.volume, task.scratch, task.z) as writer:
         for band in bands_of(planes, shape, dtype, task.volume.spec.chunk[1], spill):
             writer.write(band)
     return writer.result()
+
+
+def slab_bytes(spec: VolumeSpec, stack: Stack, *, spilled: bool) -> int:
+    """Memory of a worker that ingests a slab, which it holds, or leaves in scratch but for a row of chunks."""
+    width, height, _ = spec.size
+    depth, item = spec.chunk[2], np.dtype(spec.dtype).itemsize
+    row = width * min(spec.chunk[1], height) * depth * item
+    # a plane as it is stored, decoded, as floats and converted
+    plane = width * height * (2 * stack.dtype.itemsize + 8 + item)
+    rows = _WRITER_ROWS * row + (row if spilled else width * height * depth * item)
+    return max(rows + plane, build_bytes(spec))
+
+
+def require_memory_to_ingest(plan: IngestPlan, budget: Budget) -> None:
+    """Refuse too little memory before any work.
+
+    Raises
+    ------
+    ToolError
+    """
+    needs = [Need("ingesting through scratch", slab_bytes(plan.spec, plan.source, spilled=True))]
+    if isinstance(plan.source, FileStack) and not plan.source.paged:
+        voxels = math.prod(plan.source.size) * plan.source.dtype.itemsize
+        doing = f"unpacking {plan.source.header.path}, which cannot be read in parts,"
+        needs.append(Need(doing, math.ceil(_UNPACKED * voxels), other=("a folder of TIFF planes instead",)))
+    budget.require(*needs)
 
 
 def _announce(run: Run, source: Stack) -> tuple[str, tuple[int, ...]]:

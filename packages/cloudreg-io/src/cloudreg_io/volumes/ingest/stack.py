@@ -111,8 +111,7 @@ class FileStack:
         if self.unpacked is None:
             yield from image_tiff.planes(self.header, begin, end)
         else:
-            for plane in np.load(self.unpacked, mmap_mode="r")[begin:end]:
-                yield np.array(plane)
+            yield from _unpacked_planes(self.unpacked, begin, end)
 
     def name(self, z: int) -> str:
         """Name of the file, and the plane in it."""
@@ -120,6 +119,16 @@ class FileStack:
 
 
 Stack = PlaneStack | FileStack
+
+
+def _unpacked_planes(path: Path, begin: int, end: int) -> Iterator[NDArray[Any]]:
+    """Planes of a .npy file: read, not mapped, since mapped pages would count as this process's memory."""
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        (depth, height, width), _, dtype = np.lib.format.read_array_header_1_0(file)
+        file.seek(begin * height * width * dtype.itemsize, 1)
+        for _ in range(begin, min(end, depth)):
+            yield np.fromfile(file, dtype, height * width).reshape(height, width)
 
 
 def open_stack(path: Path, *, missing: Missing = "error") -> Stack:

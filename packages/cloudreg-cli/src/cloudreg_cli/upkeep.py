@@ -61,17 +61,21 @@ def verify(
         else:
             typer.echo(_in_words(report, quick=quick))
             if repair:
-                typer.echo(f"{forgotten} units of work will be done again by: {report.typed}")
+                typer.echo(f"{_counted(forgotten, 'unit')} of work will be done again by: {report.typed}")
     if not report.whole:
         raise typer.Exit(1)
 
 
 def _in_words(report: Report, *, quick: bool) -> str:
     wrong = sum(not finding.harmless for finding in report.findings)
-    looked = f"{report.files} files" + ("" if quick else f", {report.bytes / 1e6:.1f} MB read")
-    end = f"{wrong} things are wrong" if wrong else "all is as it was written"
+    looked = _counted(report.files, "file") + ("" if quick else f", {report.bytes / 1e6:.1f} MB read")
+    end = f"{_counted(wrong, 'finding')} to look at" if wrong else "all is as it was written"
     lines = [f"{'note ' if finding.harmless else 'WRONG '}{finding}" for finding in report.findings]
     return "\n".join([*lines, f"{report.out}: {looked}: {end}"])
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def clean(

@@ -185,7 +185,8 @@ class Rig:
             if fired.lingered > self.patience
         ]
         if code != 0:
-            faults.append(f"the last command ended with {code}: {said}")
+            chain.faults = [*faults, f"the last command ended with {code}: {said}"]
+            return
         faults += [f"other bytes: {name}" for name in difference(self.reference, tree(out))]
         workers = ARGUMENTS[chain.mode].get("workers", 1)
         (entry,) = json.loads((out / "provenance.json").read_text())["commands"]

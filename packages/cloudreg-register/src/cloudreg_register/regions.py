@@ -29,7 +29,7 @@ from cloudreg_register.region_table import Region, region_table, table_csv
 from cloudreg_register.tally import Tally
 
 TABLE = "registration/regions.csv"
-_BLOCK = 512  # voxels x and y that are counted at a time
+BLOCK = 512  # voxels x and y that are counted at a time
 _SORTED = "region points.npy"
 
 
@@ -179,7 +179,7 @@ def _count_slab(part: _Part) -> list[list[Any]]:
     whole = volume.bounds(mip)
     slab = Bounds((whole.lower[0], whole.lower[1], part.begin), (whole.upper[0], whole.upper[1], part.end))
     tally = Tally()
-    for box in slab.chunks((_BLOCK, _BLOCK, part.end - part.begin)):
+    for box in slab.chunks((BLOCK, BLOCK, part.end - part.begin)):
         grid = volume.grid(mip, box)
         labels = _labels_on(inputs.labels, grid)
         images = [channel.read(box, mip) for channel in inputs.channels.values()]

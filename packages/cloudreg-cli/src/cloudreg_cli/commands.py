@@ -9,11 +9,15 @@ from typing import Annotated, Literal
 import typer
 
 from cloudreg_io.console import (
+    CheckStageFlag,
     DebugFlag,
+    FlipXFlag,
+    FlipYFlag,
     JobsOption,
     JsonFlag,
     MemoryOption,
     OverwriteFlag,
+    SwapXYFlag,
     command_progress,
     memory_bytes,
     only_rank_zero,
@@ -52,19 +56,30 @@ def demo(
 def inspect(
     acquisition: AcquisitionArgument,
     voxel_size: VoxelSizeOption = None,
+    flip_x: FlipXFlag = False,
+    flip_y: FlipYFlag = False,
+    swap_xy: SwapXYFlag = False,
+    check_stage: CheckStageFlag = True,
     full: Annotated[bool, typer.Option("--full", help="Decode every plane, not only its header.")] = False,
     as_json: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
     """Say what an acquisition is, and whether every plane is there. Exit status 1 if it cannot be used."""
     only_rank_zero()
-    from cloudreg_cli.inspection import describe, in_words
+    from cloudreg_cli.inspection import describe, in_words, look_at_overlaps
+    from cloudreg_io.tiles import StageAxes
     from cloudreg_io.tiles.completeness import check
     from cloudreg_io.tiles.open import open_acquisition
 
-    found = open_acquisition(acquisition, voxel_size=voxel_size)
+    axes = StageAxes(flip_x, flip_y, swap_xy)
+    found = open_acquisition(acquisition, voxel_size=voxel_size, axes=axes)
     report = check(found, found.channels, full=full)
-    typer.echo(json.dumps(describe(found, report), indent=2) if as_json else in_words(found, report))
+    overlaps = look_at_overlaps(found, report) if check_stage else None
+    typer.echo(
+        json.dumps(describe(found, report, overlaps), indent=2) if as_json else in_words(found, report, overlaps)
+    )
+    if overlaps is not None:
+        overlaps.require(axes)
     if report.stopping():
         raise typer.Exit(1)
 
@@ -106,6 +121,10 @@ def run(
         str, typer.Option(help="Channel on which tiles are placed. Default: the first.")
     ] = "",
     voxel_size: VoxelSizeOption = None,
+    flip_x: FlipXFlag = False,
+    flip_y: FlipYFlag = False,
+    swap_xy: SwapXYFlag = False,
+    check_stage: CheckStageFlag = True,
     missing: Annotated[
         Literal["error", "fill"],
         typer.Option(help="Planes that are not there: stop, or leave them out."),
@@ -169,11 +188,14 @@ def run(
     from cloudreg_cli.pipeline import RunOptions, run_acquisition
     from cloudreg_cli.summary import in_words
     from cloudreg_io.space import Bounds
+    from cloudreg_io.tiles import StageAxes
 
     options = RunOptions(
         channels=tuple(part.strip() for part in channels.split(",") if part.strip()),
         align_channel=align_channel,
         voxel_size=voxel_size,
+        axes=StageAxes(flip_x, flip_y, swap_xy),
+        check_stage=check_stage,
         missing=missing,
         shading=shading,
         background=background,

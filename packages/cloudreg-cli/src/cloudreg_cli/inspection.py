@@ -8,11 +8,21 @@ import numpy as np
 
 from cloudreg_io.tiles import Acquisition
 from cloudreg_io.tiles.completeness import Report
+from cloudreg_stitch.options import AlignOptions
+from cloudreg_stitch.stage_check import StageReport, check_stage
 
 _FORMATS = {"colm": "a COLM acquisition", "grid": "a grid list", "terastitcher": "a TeraStitcher import"}
 
 
-def describe(acquisition: Acquisition, report: Report) -> dict[str, Any]:
+def look_at_overlaps(acquisition: Acquisition, report: Report) -> StageReport | None:
+    """Whether neighbours overlap as told, in the first channel; None where files are damaged."""
+    if not acquisition.grid.scanned or report.stopping("fill"):
+        return None
+    source = acquisition.source(acquisition.channels[0], fill_missing=True)
+    return check_stage(source, AlignOptions().search_of(acquisition.grid))
+
+
+def describe(acquisition: Acquisition, report: Report, overlaps: StageReport | None = None) -> dict[str, Any]:
     """The facts of an acquisition as a JSON value."""
     grid = acquisition.grid
     planes = len(grid.scanned) * grid.planes * len(acquisition.channels)
@@ -27,6 +37,7 @@ def describe(acquisition: Acquisition, report: Report) -> dict[str, Any]:
         "voxel_size_um": list(grid.voxel_size),
         "overlap_percent": [round(value, 2) for value in overlap(acquisition)],
         "mosaic_size": mosaic_size(acquisition),
+        "overlaps": overlaps.to_json() if overlaps else None,
         "channels": list(acquisition.channels),
         "dtype": acquisition.dtype,
         "planes": planes,
@@ -61,7 +72,9 @@ def picture(acquisition: Acquisition, report: Report) -> str:
     return "\n".join("  " + " ".join(row) for row in rows)
 
 
-def in_words(acquisition: Acquisition, report: Report, *, most: int = 20) -> str:
+def in_words(
+    acquisition: Acquisition, report: Report, overlaps: StageReport | None = None, *, most: int = 20
+) -> str:
     """The facts as text for a person; of more than `most` problems only the first are listed."""
     facts = describe(acquisition, report)
     x, y, z = facts["mosaic_size"]
@@ -72,6 +85,7 @@ def in_words(acquisition: Acquisition, report: Report, *, most: int = 20) -> str
         f"tile       {' × '.join(map(str, facts['tile_size']))} voxels (x, y, planes), {facts['dtype']}",
         f"voxel      {acquisition.grid.voxel_size}",
         f"overlap    {facts['overlap_percent'][0]:.1f} % in x, {facts['overlap_percent'][1]:.1f} % in y",
+        *([f"           {overlaps.in_words()}"] if overlaps else []),
         f"mosaic     {x} × {y} × {z} voxels",
         f"channels   {', '.join(facts['channels'])}",
         f"planes     {facts['planes']:,}, {facts['bytes'] / 1e9:.2f} GB",

@@ -24,12 +24,14 @@ from cloudreg_io.errors import InputError
 from cloudreg_io.fields import Bias, Shading
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, executor, open_run
 from cloudreg_io.run.memory import Budget, Need, Programs
+from cloudreg_io.run.session import has_begun
 from cloudreg_io.space import Bounds
 from cloudreg_io.tiles import Acquisition, TileGrid, TileSource
 from cloudreg_io.tiles.apart import require_apart
 from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.fingerprint import fingerprint
 from cloudreg_io.tiles.open import open_acquisition
+from cloudreg_io.tiles.stage import AS_TOLD, StageAxes
 from cloudreg_io.volumes.spec import SMALLEST
 from cloudreg_stitch.adopt import adopt, given_placement, require_unedited
 from cloudreg_stitch.align import place
@@ -38,6 +40,7 @@ from cloudreg_stitch.memory import needs_to_align
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.overview import overview, overview_samples
 from cloudreg_stitch.placement import Placement
+from cloudreg_stitch.stage_check import look_at_stage, record_look
 from cloudreg_stitch.survey import overview_survey, survey
 
 # All libraries of all stages, in every process (measured; benchmarks/memory.py)
@@ -51,6 +54,8 @@ class RunOptions:
     channels: tuple[str, ...] = ()
     align_channel: str = ""
     voxel_size: tuple[float, float, float] | None = None
+    axes: StageAxes = AS_TOLD
+    check_stage: bool = True
     missing: Literal["error", "fill"] = "error"
     shading: bool = True
     background: str = "auto"
@@ -69,7 +74,8 @@ class RunOptions:
     def to_json(self) -> dict[str, Any]:
         """The options that decide about the result, for the provenance."""
         value = asdict(self)
-        del value["memory"]
+        del value["memory"], value["check_stage"]
+        value["axes"] = str(self.axes)
         value["placement"] = str(self.placement) if self.placement else None
         value["bounds"] = [*self.bounds.lower, *self.bounds.upper] if self.bounds else None
         return value
@@ -121,7 +127,7 @@ def run_in_pool(
     progress: Progress = NO_PROGRESS,
 ) -> dict[str, Any]:
     """`run_acquisition` with an executor of the caller's."""
-    data = open_acquisition(acquisition, voxel_size=options.voxel_size)
+    data = open_acquisition(acquisition, voxel_size=options.voxel_size, axes=options.axes)
     require_apart(data, out)
     channels = list(dict.fromkeys(data.channel(name) for name in options.channels or data.channels))
     aligned = data.channel(options.align_channel) if options.align_channel else channels[0]
@@ -129,6 +135,9 @@ def run_in_pool(
     report = check(data, needed)
     report.error(options.missing)
     _require_sensible(options, data, aligned, jobs)
+    look = None
+    if options.check_stage and options.placement is None and (overwrite or not has_begun(out)):
+        look = look_at_stage(data, aligned, AlignOptions(search=options.search), options.axes)
     with open_run(
         out,
         command="run",
@@ -141,6 +150,8 @@ def run_in_pool(
     ) as run:
         for problem in report.problems:
             run.warn(f"left out: {problem}")
+        if look is not None:
+            record_look(run, look, aligned)
         first = _shaded(run, data, aligned, options, None) if options.placement is None else None
         placement = _placement(run, first, options)
         fusions = [
@@ -203,6 +214,8 @@ def _shaded(
     """A channel and its shading: provisional until the tiles are placed, then one that makes neighbours agree."""
     raw = data.source(channel, fill_missing=options.missing == "fill")
     identity = {"acquisition": fingerprint(data, [channel]), "missing": options.missing}
+    if options.axes:
+        identity["stage_axes"] = str(options.axes)
     if not options.shading:
         return _Channel(raw, None, identity)
     chosen = ShadingOptions(background=options.background, sample=options.sample, identity=identity)

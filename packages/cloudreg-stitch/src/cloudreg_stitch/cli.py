@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cloudreg_io.console import (
+    CheckStageFlag,
     DebugFlag,
+    FlipXFlag,
+    FlipYFlag,
     JobsOption,
     JsonFlag,
     MemoryOption,
     OverwriteFlag,
+    SwapXYFlag,
     VersionFlag,
     command_progress,
     memory_bytes,
@@ -88,6 +92,10 @@ def stitch(
         tuple[float, float, float] | None,
         typer.Option(metavar="X Y Z", help="Voxel size in µm, in place of the metadata's."),
     ] = None,
+    flip_x: FlipXFlag = False,
+    flip_y: FlipYFlag = False,
+    swap_xy: SwapXYFlag = False,
+    check_stage: CheckStageFlag = True,
     mips: Annotated[
         int | None,
         typer.Option(min=1, help="Levels of the pyramid, full resolution included. Default: by --smallest."),
@@ -127,6 +135,7 @@ def stitch(
         if pool is None:  # a worker rank: its work is done
             return
         from cloudreg_io.space import Bounds, VoxelSize
+        from cloudreg_io.tiles import StageAxes
         from cloudreg_stitch.fusion import FuseOptions
         from cloudreg_stitch.stitching import StitchOptions
         from cloudreg_stitch.stitching import stitch as work_on
@@ -136,6 +145,8 @@ def stitch(
             channels=tuple(name.strip() for name in channels.split(",") if name.strip()),
             align_channel=align_channel,
             voxel_size=VoxelSize.of(voxel_size) if voxel_size else None,
+            axes=StageAxes(flip_x, flip_y, swap_xy),
+            check_stage=check_stage,
             placement=placement,
             shading=shading,
             bias=bias,

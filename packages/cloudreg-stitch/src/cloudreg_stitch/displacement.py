@@ -115,10 +115,24 @@ def measure(survey: Survey, pair: PairPlan, centre: Vector3, search: Vector3i) -
     binned_b = np.load(folder_b / f"{side_of_b(pair.axis)}_binned.npy")
     if min(binned_a.size, binned_b.size) == 0:
         return nothing
-    frame = _BinFrame.of(survey.plan, pair.strip_a, pair.strip_b)
+    frame = BinFrame.of(survey.plan, pair.strip_a, pair.strip_b)
     radius = max(2, _TEXTURE // survey.plan.bin)
-    found = correlate(_texture(binned_a, radius), _texture(binned_b, radius), frame.shifts(centre, search))
+    found = correlate_binned(binned_a, binned_b, frame.shifts(centre, search), radius)
     return _refine(_SlabFiles(survey, pair, folder_a, folder_b), found, frame, nothing)
+
+
+def correlate_binned(
+    binned_a: NDArray[np.float32], binned_b: NDArray[np.float32], shifts: tuple[Range, Range, Range], radius: int
+) -> CorrelationMap:
+    """Correlate the texture, finer than `radius` bins, of two binned strips [z, y, x] at shifts along z, y, x."""
+    return correlate(_texture(binned_a, radius), _texture(binned_b, radius), shifts)
+
+
+def peak_and_noise(found: CorrelationMap) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """Correlation and null, each by how much is in common, and the standard deviation of the null."""
+    score, null = found.ncc * found.weight, found.null * found.weight
+    tried = null[found.weight > 0]
+    return score, null, float(np.sqrt(np.mean(np.square(tried, dtype=np.float64)))) if tried.size else 0.0
 
 
 def _texture(binned: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
@@ -131,17 +145,27 @@ def _texture(binned: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, slots=True)
-class _BinFrame:
-    """How a shift of bins and a displacement of tiles belong together, both z, y, x."""
+class BinFrame:
+    """How a shift of bins and a displacement of tiles belong together.
+
+    Attributes
+    ----------
+    edge : (z, y, x) int
+        Of a bin, in voxels.
+    offset : (z, y, x) int
+        Displacement at shift 0, in voxels.
+    """
 
     edge: tuple[int, int, int]
-    offset: tuple[int, int, int]  # displacement at shift 0
+    offset: tuple[int, int, int]
 
     @classmethod
-    def of(cls, plan: SurveyPlan, a: Strip, b: Strip) -> _BinFrame:
+    def of(cls, plan: SurveyPlan, a: Strip, b: Strip) -> BinFrame:
+        """Of two strips of a plan."""
         return cls((plan.bin_z, plan.bin, plan.bin), (0, a.y[0] - b.y[0], a.x[0] - b.x[0]))
 
     def shifts(self, centre: Vector3, search: Vector3i) -> tuple[Range, Range, Range]:
+        """Shifts along z, y, x that cover `search` voxels around the displacement `centre`, both x, y, z."""
         z, y, x = (
             (math.floor((c - s - o) / e), math.ceil((c + s - o) / e))
             for c, s, o, e in zip(centre[::-1], search[::-1], self.offset, self.edge, strict=True)
@@ -149,14 +173,13 @@ class _BinFrame:
         return z, y, x
 
     def displacement(self, shift: NDArray[np.float64]) -> Vector3:
+        """Displacement x, y, z in voxels of a shift z, y, x in bins."""
         z, y, x = (float(v) for v in np.array(self.offset) + shift * self.edge)
         return (x, y, z)
 
 
-def _refine(files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, nothing: Measurement) -> Measurement:
-    score, null = found.ncc * found.weight, found.null * found.weight
-    tried = null[found.weight > 0]
-    sigma = float(np.sqrt(np.mean(np.square(tried, dtype=np.float64)))) if tried.size else 0.0
+def _refine(files: _SlabFiles, found: CorrelationMap, frame: BinFrame, nothing: Measurement) -> Measurement:
+    score, null, sigma = peak_and_noise(found)
     if sigma == 0:
         return nothing
     hopeless = bool(score.max() <= max(LEAST_SCORE * sigma, null.max()))
@@ -168,7 +191,7 @@ def _refine(files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, nothing:
         sigma=best.sigma,
         score=float(score[peak]) / sigma,
         null=float(null.max()) / sigma,
-        trials=tried.size,
+        trials=int(np.count_nonzero(found.weight)),
         lowest=float(score.min()) / sigma,
         ncc=best.ncc,
         blocks=best.blocks,
@@ -178,7 +201,7 @@ def _refine(files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, nothing:
 
 
 def _at_peak(
-    files: _SlabFiles, found: CorrelationMap, frame: _BinFrame, peak: tuple[int, int, int], hopeless: bool
+    files: _SlabFiles, found: CorrelationMap, frame: BinFrame, peak: tuple[int, int, int], hopeless: bool
 ) -> Refined:
     inside = tuple(min(max(p, 1), max(1, n - 2)) for p, n in zip(peak, found.ncc.shape, strict=True))
     around = found.ncc[tuple(slice(p - 1, p + 2) for p in inside)].astype(np.float64)

@@ -13,16 +13,19 @@ from cloudreg_io.fields import Bias, Shading
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, open_run
 from cloudreg_io.run.memory import Budget, Need
+from cloudreg_io.run.session import has_begun
 from cloudreg_io.space import Vector3, VoxelSize
 from cloudreg_io.tiles import Acquisition, TileSource, fingerprint, open_acquisition
 from cloudreg_io.tiles.apart import require_apart
 from cloudreg_io.tiles.completeness import check
+from cloudreg_io.tiles.stage import AS_TOLD, StageAxes
 from cloudreg_stitch.adopt import PLACEMENT, adopt, given_placement, require_unedited
 from cloudreg_stitch.align import place
 from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse, needs_to_fuse
 from cloudreg_stitch.memory import STITCH, needs_to_align
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.placement import Placement
+from cloudreg_stitch.stage_check import look_at_stage, record_look
 from cloudreg_stitch.survey import survey
 
 # Makes a source of corrected planes: (source, shading, bias, positions by tile name).
@@ -42,6 +45,10 @@ class StitchOptions:
         By default the first of `channels`.
     voxel_size : VoxelSize, optional
         In place of the acquisition's.
+    axes : StageAxes
+        How the stage's axes lie to the image's.
+    check_stage : bool
+        Whether to look at some overlaps before alignment.
     placement : Path, optional
         Fusion alone takes it as it is (default OUT/placement.json); alignment keeps its tiles flagged `pinned`.
     shading, bias : Path, optional
@@ -59,6 +66,8 @@ class StitchOptions:
     channels: Sequence[str] = ()
     align_channel: str = ""
     voxel_size: VoxelSize | None = None
+    axes: StageAxes = AS_TOLD
+    check_stage: bool = True
     placement: Path | None = None
     shading: Path | None = None
     bias: Path | None = None
@@ -119,7 +128,7 @@ def stitch(
     InputError, NotFoundError
         Before any work: the acquisition is not complete, or an option does not fit it.
     """
-    data = open_acquisition(acquisition, voxel_size=options.voxel_size)
+    data = open_acquisition(acquisition, voxel_size=options.voxel_size, axes=options.axes)
     channels = [data.channel(name) for name in options.channels] or list(data.channels)
     aligned = data.channel(options.align_channel) if options.align_channel else channels[0]
     folder, destination = _folder(out, options.work)
@@ -142,6 +151,9 @@ def stitch(
     if options.steps != "align":
         needs += needs_to_fuse(data.source(channels[0], fill_missing=options.missing == "fill"), options.fuse)
     Budget.of(options.fuse.memory, options.jobs, STITCH).require(*needs)
+    look = None
+    if options.check_stage and options.steps != "fuse" and (options.overwrite or not has_begun(folder)):
+        look = look_at_stage(data, aligned, AlignOptions(options.search), options.axes)
     with open_run(
         folder,
         command="stitch",
@@ -152,6 +164,8 @@ def stitch(
         progress=progress,
         overwrite=options.overwrite,
     ) as run:
+        if look is not None:
+            record_look(run, look, aligned)
         placement = _placement(run, sources, aligned, options)
         fusions = []
         for channel in channels if options.steps != "align" else ():
@@ -219,7 +233,8 @@ class _Sources:
             "bias": self._file(self.options.bias, channel),
         }
         known = {name: digest(path) if path else None for name, path in files.items()}
-        return {"acquisition": fingerprint(self.data, [channel])} | known
+        axes = {"stage_axes": str(self.options.axes)} if self.options.axes else {}
+        return {"acquisition": fingerprint(self.data, [channel])} | axes | known
 
     def shaded(self, channel: str) -> TileSource:
         """A channel with its shading corrected."""
@@ -271,6 +286,7 @@ def _record(options: StitchOptions, channels: Sequence[str], aligned: str) -> di
         "channels": list(channels),
         "align_channel": aligned,
         "voxel_size": list(options.voxel_size) if options.voxel_size else None,
+        "axes": str(options.axes),
         "placement": str(options.placement) if options.placement else None,
         "shading": str(options.shading) if options.shading else None,
         "bias": str(options.bias) if options.bias else None,

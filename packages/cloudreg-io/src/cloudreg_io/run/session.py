@@ -233,6 +233,11 @@ class Run:
                     yield path, " of ".join(filter(None, key))
 
 
+def has_begun(out: Path) -> bool:
+    """Whether a command has begun its work in an OUT folder."""
+    return (out / HIDDEN / "journal.jsonl").exists()
+
+
 @contextmanager
 def open_run(
     out: Path | str,

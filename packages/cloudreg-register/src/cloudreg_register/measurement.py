@@ -33,7 +33,7 @@ TRANSFORM = f"{REGISTRATION}/transform"
 STRUCTURES = f"{REGISTRATION}/structures.csv"
 
 # Python, cloud-volume, and torch where a transform is read (measured)
-_PROGRAMS = Programs(340_000_000, 80_000_000)
+_PROGRAMS = Programs(220_000_000, 85_000_000)
 _READ = 4  # cloud-volume holds a box up to three times
 _RUN_BYTES = 24  # a voxel: hemisphere, and the runs of a block where every voxel is one
 

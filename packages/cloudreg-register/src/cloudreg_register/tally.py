@@ -87,15 +87,20 @@ class Tally:
         lengths: NDArray[Any],
         sums: Sequence[NDArray[Any]],
     ) -> None:
-        for select, side in _by_side(right, len(ids)):
-            labels, where = np.unique(ids[select], return_inverse=True)
-            order = np.argsort(where, kind="stable")
-            if not len(order):
-                continue
-            starts = np.searchsorted(where[order], np.arange(len(labels)))
-            columns = [np.add.reduceat(part[select][order], starts).tolist() for part in (lengths, *sums)]
-            for number, voxels, *totals in zip(labels.tolist(), *columns, strict=True):
-                self.add((number, side), Count(voxels, tuple(totals)))
+        labels = np.unique(ids)
+        # small keys: a stable sort of 16-bit numbers is by far the fastest
+        sides: tuple[Side, ...] = ("both",) if right is None else ("left", "right")
+        small = np.uint16 if len(sides) * len(labels) <= 1 << 16 else np.uint32
+        key = np.searchsorted(labels, ids).astype(small)
+        if right is not None:
+            key = key * small(2) + right
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        starts = np.concatenate([[0], np.flatnonzero(key[1:] != key[:-1]) + 1])
+        columns = [np.add.reduceat(part[order], starts).tolist() for part in (lengths, *sums)]
+        for which, voxels, *totals in zip(key[starts].tolist(), *columns, strict=True):
+            label, side = divmod(which, len(sides))
+            self.add((int(labels[label]), sides[side]), Count(voxels, tuple(totals)))
 
     def to_json(self) -> list[list[Any]]:
         """As JSON: [id, side, voxels, points, totals…], sorted."""

@@ -6,7 +6,8 @@ all of them. The result depends on the sample and the options alone, not on the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,12 +162,13 @@ def _estimate(shared: Shared[_Job]) -> dict[str, Any]:
     planes = _load(job)
     tiles = {tile.name: index for index, tile in enumerate(grid.scanned)}
     overlaps = overlaps_of(grid, job.sample, job.positions)
-    estimate = fit_shading(
-        planes,
-        background=background_choice(str(job.options.background)),
-        groups=[tiles[name] for name, _ in job.sample],
-        overlaps=overlaps,
-    )
+    with _naming(job.source.channel):
+        estimate = fit_shading(
+            planes,
+            background=background_choice(str(job.options.background)),
+            groups=[tiles[name] for name, _ in job.sample],
+            overlaps=overlaps,
+        )
     quality = job.path.parent.parent / "qc"
     quality.mkdir(parents=True, exist_ok=True)
     _save(estimate, job.path, quality, job.source.channel)
@@ -174,6 +176,14 @@ def _estimate(shared: Shared[_Job]) -> dict[str, Any]:
     write_json(quality / f"shading.{job.source.channel}.json", summary)
     _write_profiles(quality / f"shading.{job.source.channel}.npz", planes, estimate)
     return {name: value for name, value in summary.items() if name != "sample"}
+
+
+@contextmanager
+def _naming(channel: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"channel {channel}: {error.what}", why=error.why, fix=error.fix) from error
 
 
 def _load(job: _Job) -> ShrunkenPlanes:

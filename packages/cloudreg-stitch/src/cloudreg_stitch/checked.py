@@ -46,35 +46,35 @@ class CheckedObject:
         """Return a text."""
         value = self.get(key)
         if not isinstance(value, str):
-            self.fail(key, f"is {value!r}; it must be a text")
+            self.fail(key, f"is {value!r:.80}; it must be a text")
         return value
 
     def integer(self, key: str) -> int:
         """Return a whole number."""
         value = self.get(key)
         if not isinstance(value, int) or isinstance(value, bool):
-            self.fail(key, f"is {value!r}; it must be a whole number")
+            self.fail(key, f"is {value!r:.80}; it must be a whole number")
         return value
 
     def fraction(self, key: str) -> float:
         """Return a number from 0 to 1."""
         value = self.get(key)
         if not _is_number(value) or not 0 <= value <= 1:
-            self.fail(key, f"is {value!r}; it must be a number from 0 to 1")
+            self.fail(key, f"is {value!r:.80}; it must be a number from 0 to 1")
         return float(value)
 
     def flag(self, key: str) -> bool:
         """Return true or false."""
         value = self.get(key)
         if not isinstance(value, bool):
-            self.fail(key, f"is {value!r}; it must be true or false")
+            self.fail(key, f"is {value!r:.80}; it must be true or false")
         return value
 
     def vector(self, key: str) -> Vector3:
         """Return three finite numbers."""
         value = self.get(key)
         if not isinstance(value, list) or len(value) != 3 or not all(_is_number(item) for item in value):
-            self.fail(key, f"is {value!r}; it must be three finite numbers [x, y, z]")
+            self.fail(key, f"is {value!r:.80}; it must be three finite numbers [x, y, z]")
         return vector3(value)
 
     def items(self, key: str) -> list[CheckedObject]:

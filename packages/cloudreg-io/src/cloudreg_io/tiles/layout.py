@@ -118,10 +118,11 @@ def check_overlaps(grid: TileGrid, source: str) -> list[str]:
         step = median(b.nominal[index] - a.nominal[index] for a, b in pairs)
         size = grid.tile_size[index]
         overlap = size - step
-        told = f"overlap along {axis}: {overlap:.4g} of {size} voxels ({100 * overlap / size:.3g} %)"
+        share = round(100 * overlap / size, 1)
+        told = f"overlap along {axis}: {round(overlap, 2):.9g} of {size} voxels ({share:.9g} %)"
         if not 0 < overlap < size:
             raise InputError(
-                f"{source}: neighbouring tiles must overlap; {told}, step {step:.4g} voxels",
+                f"{source}: neighbouring tiles must overlap; {told}, step {round(step, 2):.9g} voxels",
                 why="a wrong voxel size or unit of the positions, an inverted axis, or x and y swapped",
                 fix="compare the step between neighbours with the size of a tile: tile size = step + overlap; "
                 "where the stage's x runs along the image's rows, add --swap-xy",

@@ -10,15 +10,16 @@ from typing import Any
 from cloudreg_io.errors import InputError
 from cloudreg_io.files import store
 from cloudreg_io.files.location import Location
-from cloudreg_io.run import digest
 from cloudreg_io.run.session import HIDDEN
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.volumes.cascade import require_writable
-from cloudreg_io.volumes.info import differences, parse_info, to_info
+from cloudreg_io.volumes.info import differences, parse_info
 from cloudreg_io.volumes.ingest.conversion import Conversion, conversion_for
 from cloudreg_io.volumes.ingest.series import Missing
 from cloudreg_io.volumes.ingest.stack import Stack, open_stack
 from cloudreg_io.volumes.spec import CHUNK, SMALLEST, Compression, Layer, VolumeSpec
+
+_DIFFERENCES = 4  # shown of two infos: those of mip 0 come first
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,17 @@ class IngestPlan:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that determines the volume, as JSON."""
+        spec = self.spec
         return {
             "stack": self.source.fingerprint,
-            "info": digest(to_info(self.spec)),
-            "compression": self.spec.compression,
+            "size": list(spec.size),
+            "voxel_size_um": list(spec.voxel_size),
+            "dtype": spec.dtype,
+            "layer": spec.layer,
+            "mips": [list(factor) for factor in spec.mips],
+            "chunk": list(spec.chunk),
+            "sharded": spec.sharded,
+            "compression": spec.compression,
             "missing": self.missing,
             "nan_to": self.conversion.nan_to,
         }
@@ -136,11 +144,11 @@ def require_free(plan: IngestPlan, journal: Path) -> None:
     info = plan.location / "info"
     if (journal / HIDDEN).exists() or not store.exists(info):
         return
-    there = parse_info(store.get(info), str(info))
-    differing = "; ".join(differences(there, plan.spec)) or "nothing but, perhaps, its voxels"
+    differing = differences(parse_info(store.get(info), str(info)), plan.spec)
+    more = f"; and {len(differing) - _DIFFERENCES} more" if len(differing) > _DIFFERENCES else ""
     raise InputError(
         f"{plan.location} holds a volume already, and no earlier command of {journal} made it; it differs in: "
-        f"{differing}",
+        f"{'; '.join(differing[:_DIFFERENCES]) or 'nothing but, perhaps, its voxels'}{more}",
         fix="choose another folder, or move the volume away",
     )
 

@@ -73,13 +73,44 @@ def test_no_bucket(s3):
             act()
 
 
-def test_no_credentials(s3, monkeypatch):
+def without_credentials(monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+
+def test_no_credentials(s3, monkeypatch):
+    without_credentials(monkeypatch)
     with pytest.raises(RemoteError, match="no AWS credentials were found") as caught:
-        store.get(Location("s3", s3, "x"))
+        store.put(Location("s3", s3, "x"), b"")
     assert isinstance(caught.value.__cause__, NoCredentialsError)
     assert "AWS_ACCESS_KEY_ID" in caught.value.fix
+
+
+def test_what_is_public_is_read_without_credentials(s3, monkeypatch):
+    store.put(Location("s3", s3, "x"), b"for everybody")
+    store.client().put_object_acl(Bucket=s3, Key="x", ACL="public-read")
+    assert store.has_credentials()
+    without_credentials(monkeypatch)
+    assert not store.has_credentials()
+    assert store.get(Location("s3", s3, "x")) == b"for everybody"
+    with pytest.raises(NotFoundError, match="no such object"):
+        store.get(Location("s3", s3, "y"))
+
+
+def test_what_is_not_public_asks_for_credentials(s3, monkeypatch):
+    store.put(Location("s3", s3, "x"), b"not for everybody")
+    without_credentials(monkeypatch)
+    with pytest.raises(RemoteError, match="no AWS credentials were found"):
+        store.get(Location("s3", s3, "x"))
+
+
+def test_addresses_of_public_buckets(monkeypatch):
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    assert store.public_address(Location("s3", "b", "a/c")) == "https://b.s3.amazonaws.com/a/c"
+    assert store.public_address(Location("s3", "b.d", "a")) == "https://s3.amazonaws.com/b.d/a"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert store.public_address(Location("s3", "b", "a")) == "http://127.0.0.1:9/b/a"
 
 
 def test_no_server(s3, monkeypatch):

@@ -31,6 +31,20 @@ def test_write_and_read(s3, tmp_path, sharded, compression):
     assert not [key for key in keys if ".tmp" in key]
 
 
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_public_volume_needs_no_credentials(s3, tmp_path, monkeypatch, sharded):
+    url = f"s3://{s3}/brain 1/CHN00"
+    write_volume(tmp_path, ARRAY, url=url, chunk=(16, 16, 8), mips=1, sharded=sharded)
+    for key in store.list_keys(Location.parse(url)):
+        store.client().put_object_acl(Bucket=s3, Key=f"brain 1/CHN00/{key}", ACL="public-read")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    volume = open_volume(url)
+    np.testing.assert_array_equal(volume.read(), ARRAY)
+    with pytest.raises(RemoteError, match="no AWS credentials"):
+        store.put(volume.location / "x", b"")
+
+
 def test_missing_and_damaged_chunks_are_named(s3, tmp_path):
     volume = write_volume(tmp_path, ARRAY, url=f"s3://{s3}/v", chunk=(16, 16, 8), mips=1)
     place = volume.location / "1000_1000_1000/16-32_0-16_8-9"

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cloudreg_io.errors import NotFoundError, RemoteError
 from cloudreg_io.files.atomic import is_temporary, write_bytes
@@ -86,8 +87,35 @@ def get(location: Location) -> bytes:
 
 
 def _body(location: Location) -> bytes:
-    body: bytes = client().get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+    from botocore.exceptions import ClientError, NoCredentialsError
+
+    where = {"Bucket": location.bucket, "Key": location.key}
+    try:
+        body: bytes = client().get_object(**where)["Body"].read()
+    except NoCredentialsError as error:
+        try:  # a public bucket needs none
+            body = client(signed=False).get_object(**where)["Body"].read()
+        except ClientError as refusal:
+            if explained(refusal, location, "s3:GetObject").what.endswith("access denied"):
+                raise error from refusal
+            raise
     return body
+
+
+def has_credentials() -> bool:
+    """Whether requests can be signed: without, public buckets can be read and nothing else."""
+    return _found(*_environment())
+
+
+def public_address(location: Location) -> str:
+    """The http address of an S3 object or folder that everybody may read."""
+    endpoint, key = (
+        os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+        quote(location.key),
+    )
+    if endpoint or "." in location.bucket:  # a name with dots fits no certificate
+        return f"{endpoint or 'https://s3.amazonaws.com'}/{location.bucket}/{key}"
+    return f"https://{location.bucket}.s3.amazonaws.com/{key}"
 
 
 def _broken() -> tuple[type[Exception], ...]:
@@ -159,23 +187,38 @@ def delete(location: Location) -> None:
         client().delete_object(Bucket=location.bucket, Key=location.key)
 
 
-def client() -> Any:
+def client(*, signed: bool = True) -> Any:
     """The S3 client of this process for the environment as it is now."""
+    return _client(os.getpid(), signed, *_environment())
+
+
+def _environment() -> tuple[str | None, ...]:
     names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_REGION")
-    return _client(os.getpid(), *(os.environ.get(name) for name in names))
+    return tuple(os.environ.get(name) for name in names)
 
 
 _making = threading.Lock()  # making a client is the one thing in boto3 that threads must not do together
 
 
 @lru_cache(maxsize=4)
-def _client(_process: int, *_environment: str | None) -> Any:
+def _client(_process: int, signed: bool, *_environment: str | None) -> Any:
     import boto3
+    from botocore import UNSIGNED
     from botocore.config import Config
 
     config = Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}, max_pool_connections=32)
+    if not signed:
+        config = config.merge(Config(signature_version=UNSIGNED))
     with _making:
         return boto3.session.Session().client("s3", config=config)
+
+
+@lru_cache(maxsize=4)
+def _found(*_environment: str | None) -> bool:
+    import boto3
+
+    with _making:
+        return boto3.session.Session().get_credentials() is not None
 
 
 @contextmanager
@@ -211,7 +254,7 @@ def explained(error: Exception, location: Location, action: str) -> NotFoundErro
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return RemoteError(
             f"{location}: no AWS credentials were found",
-            why="tried: the environment, ~/.aws, this machine's role",
+            why="tried: the environment, ~/.aws, this machine's role; without, only what is public can be read",
             fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
         )
     if isinstance(error, EndpointConnectionError):

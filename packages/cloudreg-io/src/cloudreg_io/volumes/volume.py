@@ -252,11 +252,16 @@ def _chunks(scale: Scale, bounds: Bounds) -> list[Bounds]:
 
 
 def _read(volume: Volume, bounds: Bounds, mip: int, channel: int) -> NDArray[Any]:
-    reader = _reader(volume.location.cloudpath, volume.spec, mip, os.getpid())
+    reader = _reader(_address(volume.location), volume.spec, mip, os.getpid())
     x, y, z = (slice(low, up) for low, up in zip(bounds.lower, bounds.upper, strict=True))
     # cloud-volume gives [x, y, z, channel] in Fortran order: its transpose is C-ordered [z, y, x]
     cutout = np.asarray(reader[x, y, z])[..., channel].T
     return np.ascontiguousarray(cutout)
+
+
+def _address(location: Location) -> str:
+    """Where cloud-volume reads: without credentials it can only fetch what is public, as any browser does."""
+    return location.cloudpath if location.is_file or store.has_credentials() else store.public_address(location)
 
 
 @lru_cache(maxsize=16)  # the spec is part of the key: a volume made anew with another info is opened anew

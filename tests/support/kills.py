@@ -5,6 +5,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -113,7 +114,7 @@ class Rig:
         """Kind and stage of each event of one whole run, and the bytes that it makes."""
         out = self.place / "reference"
         job = self._start("inline", out, Kill("nobody", 0))
-        said, _ = job.communicate(timeout=300)
+        said = _finish(job)
         assert job.returncode == 0, said
         lines = Path(job.plan["record"]).read_text().splitlines()
         return [json.loads(line) for line in lines], tree(out)
@@ -149,7 +150,7 @@ class Rig:
         for kill in [*kills, None]:
             job = self._start(mode, out, kill)
             lingered = self._wait_gone(before) if before else 0.0
-            said, _ = job.communicate(timeout=300)
+            said = _finish(job)
             if before:
                 chain.fired[-1].lingered = lingered
                 chain.fired[-1].repeated = _repeated(out) - sum(fired.repeated for fired in chain.fired)
@@ -202,6 +203,16 @@ class Rig:
         )
         faults += [f"done twice in the journal: {unit}" for unit, number in done.items() if number > 1]
         chain.faults = faults
+
+
+def _finish(job):
+    """All that a command said; one that hangs is ended, and fails the test."""
+    try:
+        return job.communicate(timeout=600)[0]
+    except subprocess.TimeoutExpired:
+        for pid in processes(job.plan["path"]):
+            os.kill(pid, signal.SIGKILL)
+        raise
 
 
 def _journal(out):

@@ -339,9 +339,37 @@ def test_what_was_overwritten_leaves_nothing_to_miss(tmp_path, first, then):
     assert len(wrong(out)) == 1
 
 
+@pytest.mark.parametrize("options", [{"mips": [(1, 1, 1), (2, 2, 2)]}, {"sharded": True}])
+def test_what_came_from_scratch_is_repaired_by_making_the_volume_again(tmp_path, options):
+    out = make(tmp_path, **options)
+    before = {path: path.read_bytes() for path in out.glob("*_*/*")}
+    coarsest = max(out.glob("*_*_*"), key=lambda folder: int(folder.name.split("_")[0]))
+    chunks(out, coarsest.name)[0].unlink()
+    report = verify(out)
+    assert "the whole volume" in report.findings[0].fix
+    assert repair(report) >= 3
+    make(tmp_path, **options)
+    assert {path: path.read_bytes() for path in out.glob("*_*/*")} == before
+    assert verify(out).findings == ()
+
+
+def test_a_damaged_info_is_made_again_once_it_is_deleted(tmp_path):
+    out = make(tmp_path)
+    before = (out / "info").read_bytes()
+    (out / "info").write_text("{")
+    assert any(finding.fix.startswith("delete it; cloudreg verify") for finding in verify(out).findings)
+    (out / "info").unlink()
+    assert repair(verify(out)) == 1
+    make(tmp_path)
+    assert (out / "info").read_bytes() == before
+    assert verify(out).findings == ()
+
+
 def test_what_cannot_be_repaired_says_so(tmp_path):
-    out = make(tmp_path, mips=[(1, 1, 1), (2, 2, 2)])  # the second from sums of two slabs, which are gone
-    chunks(out, "2000_2000_2000")[0].unlink()
+    out = tmp_path / "out"
+    with open_run(out, command="run") as run:
+        run.stage("s", double, [Unit("0", (out, 0))], outputs=["0.json"])
+    (out / "0.json").write_text("edited")
     report = verify(out)
     assert repair(report) == 0
     assert "--overwrite" in report.findings[0].fix

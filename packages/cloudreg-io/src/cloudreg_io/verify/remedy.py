@@ -1,12 +1,13 @@
 """Remedies: what to type about a file that is missing or damaged, and what `--repair` does about it.
 
-A unit of work can be done again alone when it needs nothing that was in scratch and leaves nothing there that
-others need: one that wrote chunks of the finest mips, or planes. Forgotten by the journal, it is done again by the
-command that made the folder. Coarser mips and shards come from scratch that is gone.
+Units of work that the journal forgets are done again by the command that made the folder. One that wrote chunks of
+the finest mips, or planes, can be done again alone. Coarser mips and shards come from scratch that is gone: all
+units that made their volume are done again, but nothing of what was found out before.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,24 +31,23 @@ class Remedies:
     ledger : Ledger
     stages : mapping
         Of the journal.
-    finest : frozenset of str
-        Chunks that come straight from a unit's input.
-    derived : frozenset of str
-        Chunks and shards that come from scratch.
+    derived : mapping
+        Chunks and shards that come from scratch, to the stages that make their volume.
     """
 
     out: Path
     typed: str
     ledger: Ledger
     stages: Stages
-    finest: frozenset[str]
-    derived: frozenset[str]
+    derived: Mapping[str, frozenset[StageKey]]
 
     def units(self, names: Iterable[str]) -> dict[StageKey, set[str]]:
         """The units that can be done again to make files anew."""
         found: dict[StageKey, set[str]] = {}
         for name in names:
-            if self._redoable(name):
+            for key in self.derived.get(name, ()):
+                found.setdefault(key, set()).update(self.stages[key].results)
+            if self._alone(name):
                 for key, unit in self.ledger.units[name]:
                     found.setdefault(key, set()).add(unit)
         return found
@@ -56,14 +56,19 @@ class Remedies:
         """What to type."""
         if name in self.ledger.files and name not in self.ledger.units:
             return f"it is written anew by: {self.typed}"
-        if self._redoable(name):
-            return f"cloudreg verify {self.out} --repair, then: {self.typed}"
+        repair = f"cloudreg verify {shlex.quote(str(self.out))} --repair, then: {self.typed}"
+        if self.derived.get(name):
+            return f"{repair} (which makes the whole volume again)"
+        if self._alone(name):
+            return f"delete it; {repair}" if name.rpartition("/")[2] == "info" else repair
         return f"put it back from a copy; or delete it and make all of this folder anew: {self.typed} --overwrite"
 
-    def _redoable(self, name: str) -> bool:
+    def _alone(self, name: str) -> bool:
         if name not in self.ledger.units or name in self.derived:
             return False
-        return name in self.finest or not any(name in record.outputs for record in self.stages.values())
+        return (
+            not any(name in record.outputs for record in self.stages.values()) or name.rpartition("/")[2] == "info"
+        )
 
 
 def forget(out: Path, units: Units) -> None:

@@ -126,8 +126,8 @@ class _Verification:
         self.findings: list[Finding] = []
         self.tasks: list[ContentsTask] = []
         self._files: dict[str, int] = {}
-        self._finest: set[str] = set()
-        self._derived: set[str] = set()
+        self._derived: dict[str, frozenset[StageKey]] = {}
+        self._folders: set[str] = set()
         self._replaced: set[str] = set()
 
     def report(self, checks: Sequence[Check], pool: Executor | None, jobs: int, progress: Progress) -> Report:
@@ -149,9 +149,7 @@ class _Verification:
 
     def _report(self, volumes: tuple[str, ...], size: int) -> Report:
         typed = again(commands_of(self.out))
-        remedies = Remedies(
-            self.out, typed, self.ledger, self.stages, frozenset(self._finest), frozenset(self._derived)
-        )
+        remedies = Remedies(self.out, typed, self.ledger, self.stages, self._derived)
         findings = tuple(
             finding if finding.fix or finding.harmless else replace(finding, fix=remedies.text(finding.path))
             for finding in dict.fromkeys(self.findings)
@@ -181,14 +179,28 @@ class _Verification:
         )
         self.findings += inventory.findings
         finest = mip_groups(spec)[0] if not spec.sharded else ()
-        for item in inventory.expected:
-            (self._finest if item.mip in finest else self._derived).add(item.name)
+        makers = self._makers(writers - others)
+        self._derived |= {item.name: makers for item in inventory.expected if item.mip not in finest}
+        self._folders |= {f"{prefix}{scale.key}/" for scale in spec.scales}
         if any(self._only(item.name, others) for item in inventory.expected):
             self.findings.append(Finding(f"{prefix}info", "is not the volume that the journal says was made"))
         self._plan(inventory.files, spec)
         # what was replaced by a volume of other mips or shards
         self._replaced |= {name for name in self.ledger.units if self._only(name, others)}
         return True
+
+    def _makers(self, writers: set[StageKey]) -> frozenset[StageKey]:
+        """The stages that make a volume, those that wrote only to scratch included.
+
+        These depend on what the volume depends on, and on nothing else.
+        """
+        known = {key: record.options for key, record in self.stages.items() if record.options}
+        return frozenset(writers).union(
+            key
+            for key, options in known.items()
+            for writer in writers & known.keys()
+            if key[1] == writer[1] and options.items() <= known[writer].items()
+        )
 
     def _made(self, key: StageKey, info: dict[str, Any]) -> bool:
         """Whether a stage wrote to a volume of this description, as far as its options tell."""
@@ -216,15 +228,13 @@ class _Verification:
 
     def _others(self, judged: frozenset[str]) -> None:
         """Plan to look at what belongs to no volume."""
-        of_volumes = self._finest | self._derived
-        keys = tuple({name.rpartition("/")[0] + "/" for name in of_volumes})
         names = [
             name
             for name in self.ledger.files
             if name not in self._files
             and name not in judged
             and name not in self._replaced
-            and not (keys and name.startswith(keys))
+            and not name.startswith(tuple(self._folders))
         ]
         self._plan([self._stored(name) for name in names if name != PROVENANCE])
 

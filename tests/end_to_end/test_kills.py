@@ -31,16 +31,3 @@ def test_killed_again_and_again_the_bytes_are_the_same(rig, mode, victims):
     assert chain.faults == []
     assert len(chain.fired) == len(victims)
     assert len({fired.hit["stage"] for fired in chain.fired}) >= 4
-
-
-def test_a_torn_line_of_the_journal_repeats_its_unit_alone(rig):
-    """Half a line is what a full page cache or a cut of power leaves."""
-    number = next(
-        number
-        for number, (kind, stage) in enumerate(rig.events, start=1)
-        if (kind, stage) == ("journal line", "fuse CHN01")
-    )
-    chain = rig.chain("inline", [Kill("parent", number, torn=True)])
-    assert chain.faults == []
-    (fired,) = chain.fired
-    assert fired.hit["event"] == "torn journal line"

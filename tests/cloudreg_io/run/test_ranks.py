@@ -55,7 +55,8 @@ JOB = textwrap.dedent(
     from cloudreg_io.errors import InputError
     from cloudreg_io.run import Unit, executor, open_run, ranks, roll_call
 
-    ranks.roll_call = partial(roll_call.roll_call, patience=4.0)
+    if fate == "before-hang":
+        ranks.roll_call = partial(roll_call.roll_call, patience=2.0)
     sys.argv[1:] = []
     app = typer.Typer()
 
@@ -133,7 +134,7 @@ def test_a_rank_that_fails_ends_the_job_with_the_reason_and_it_can_be_gone_on_wi
 
 @pytest.mark.parametrize("at", [0, 1])
 @pytest.mark.parametrize(
-    ("fate", "reason"), [("before-exit", "1 of this host's 3 ended"), ("before-hang", "4 sec")]
+    ("fate", "reason"), [("before-exit", "1 of this host's 3 ended"), ("before-hang", "2 sec")]
 )
 def test_a_rank_that_never_starts_is_not_waited_for(tmp_path, fate, at, reason):
     code, said = finish(start(tmp_path, 3, fate, at))

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from cloudreg_io.errors import ToolError
 from cloudreg_io.run.parent import parent_is_hydra
@@ -39,19 +40,28 @@ def roll_call(rank: int, size: int, *, patience: float = PATIENCE) -> Iterator[N
     watcher = os.fork()
     if watcher == 0:
         os.close(done)
-        # rank 0 first, which speaks for all
-        if lost := _lost(over, host, patience, later=1.0 if rank else 0.0):
-            if rank == 0:
-                # the process that should raise this is out of reach, deep inside the MPI library
-                os.write(2, f"error: {_explained(size, lost)}\n".encode())
-            os.kill(waiting, signal.SIGKILL)
-        os._exit(0)
+        _watch(over, host, patience, rank, size, waiting)
     os.close(over)
     try:
         yield
     finally:
         os.close(done)
         os.waitpid(watcher, 0)
+
+
+def _watch(over: int, host: _Host, patience: float, rank: int, size: int, waiting: int) -> NoReturn:
+    """The small process: ends `waiting` when it waits in vain. Nothing may lead out of here into its program."""
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):  # not for this process to say anything about
+            signal.signal(number, signal.SIG_IGN)
+        # rank 0 first, which speaks for all
+        if lost := _lost(over, host, patience, later=1.0 if rank else 0.0):
+            if rank == 0:
+                # the process that should raise this is out of reach, deep inside the MPI library
+                os.write(2, f"error: {_explained(size, lost)}\n".encode())
+            os.kill(waiting, signal.SIGKILL)
+    finally:
+        os._exit(0)
 
 
 @dataclass(frozen=True, slots=True)

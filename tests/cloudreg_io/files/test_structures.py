@@ -150,3 +150,9 @@ def test_the_allen_table(shared_data):
     cortex = tree.by_acronym("Isocortex")
     assert 688 in tree.ancestors(cortex.id)
     assert len(tree.descendants(997)) == len(tree)
+
+
+def test_a_path_counts_more_than_a_parent_that_another_program_wrote(tmp_path):
+    rows = "1,a,a,/1/,<NA>\n70000,b,b,/1/70000/,4464\n"
+    (tmp_path / "s.csv").write_text(f"id,acronym,name,structure_id_path,parent_structure_id\n{rows}")
+    assert read_structures(tmp_path / "s.csv")[70000].parent == 1

@@ -165,7 +165,7 @@ def test_positions_that_form_no_grid(tiles):
         ("voxel_size = [1, 1]", "voxel_size = [1, 1] must be a list of 3 numbers"),
         ('voxel_size = [1, 1, "5"]', "must be a list of 3 numbers"),
         ("voxel_size = [1, 1, nan]", "must be a list of 3 numbers"),
-        ("voxel_size = [585, 585, 5000]", "larger than a millimetre"),
+        ("voxel_size = [585, 585, 3500]", "larger than a millimetre"),
         ("voxelsize = [1, 1, 5]", "unknown key 'voxelsize'"),
         ('position_unit = "mm"', "position_unit = 'mm' must be"),
         ("overlap_percent = [0, 10]", "overlap_percent = [0, 10] must be two numbers between"),

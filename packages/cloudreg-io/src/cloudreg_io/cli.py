@@ -97,7 +97,7 @@ def ingest(
         if pool is None:  # a worker rank: its work is done
             return
         options = IngestOptions(
-            voxel_size=VoxelSize.of(voxel_size) if voxel_size else None,
+            voxel_size=VoxelSize.of_microscope(voxel_size) if voxel_size else None,
             layer=layer,
             dtype=dtype,
             missing=missing,

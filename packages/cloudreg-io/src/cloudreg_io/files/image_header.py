@@ -94,7 +94,7 @@ def voxel_size_of(path: Path, spacing: Sequence[float], unit_um: float | None) -
     Raises
     ------
     InputError
-        For voxels of more than a millimetre.
+        For voxels larger than 4 mm.
     """
     if not all(math.isfinite(value) and value > 0 for value in spacing):
         return None

@@ -256,20 +256,17 @@ def _structure(row: Mapping[str, Any], above: int | None, where: str = "") -> St
 
 
 def _stated_parent(row: Mapping[str, Any], number: int, where: str) -> int | None:
-    for key in _PARENTS:
-        if key in row:
-            return _id(row[key], where)
     path = row.get(_PATH) or []
     ids = [_id(part, where) for part in (path.strip("/").split("/") if isinstance(path, str) else path)]
     if ids and ids[-1] == number:
-        ids.pop()
-    return ids[-1] if ids else None
+        return ids[-2] if len(ids) > 1 else None
+    return next((_id(row[key], where) for key in _PARENTS if key in row), None)
 
 
 def _id(value: Any, where: str) -> int | None:
     """An id; None for an empty field. Tables that went through other programs have 997.0 for 997."""
     text = str("" if value is None else value).strip()
-    if text.lower() in ("", "nan", "none", "null"):
+    if text.lower() in ("", "nan", "<na>", "none", "null"):
         return None
     try:
         number = int(text.removesuffix(".0"))

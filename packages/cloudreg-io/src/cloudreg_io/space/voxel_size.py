@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from cloudreg_io.errors import InputError
 
-# One millimetre: nothing that is called a voxel of a microscope is larger, but nanometres given as
-# micrometres are.
-_LARGEST_UM = 1000.0
+# The coarsest images of a brain, of magnetic resonance, have smaller voxels; nanometres given as micrometres are
+# mostly beyond.
+_LARGEST_UM = 4000.0
+_LARGEST_OF_MICROSCOPES_UM = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class VoxelSize:
     Raises
     ------
     InputError
-        When an edge is not a finite positive number, or larger than a millimetre (nanometres given for µm).
+        When an edge is not a finite positive number, or larger than 4 mm (nanometres given for µm).
     """
 
     x: float
@@ -35,12 +36,7 @@ class VoxelSize:
                     f"voxel size {axis} = {value} µm is not a positive number",
                     fix="give three positive edge lengths in µm: --voxel-size X Y Z",
                 )
-            if value > _LARGEST_UM:
-                raise InputError(
-                    f"voxel size {axis} = {value} µm is larger than a millimetre",
-                    why="the value is probably in nanometres",
-                    fix=f"did you mean {value / 1000:g} µm?",
-                )
+        self._require_below(_LARGEST_UM, "4 mm")
 
     @classmethod
     def of(cls, values: Sequence[float] | VoxelSize) -> VoxelSize:
@@ -50,6 +46,19 @@ class VoxelSize:
         if len(values) != 3:
             raise InputError(f"a voxel size has three edges, not {len(values)}", fix="--voxel-size X Y Z, in µm")
         return cls(*(float(value) for value in values))
+
+    @classmethod
+    def of_microscope(cls, values: Sequence[float] | VoxelSize) -> VoxelSize:
+        """As `of`, for voxels of a microscope.
+
+        Raises
+        ------
+        InputError
+            Also for an edge of more than a millimetre.
+        """
+        size = cls.of(values)
+        size._require_below(_LARGEST_OF_MICROSCOPES_UM, "a millimetre")
+        return size
 
     @classmethod
     def from_nanometers(cls, values: Sequence[float]) -> VoxelSize:
@@ -71,6 +80,15 @@ class VoxelSize:
     def scaled(self, factor: Sequence[float]) -> VoxelSize:
         """The voxel size after downsampling by `factor` (x, y, z)."""
         return VoxelSize(self.x * factor[0], self.y * factor[1], self.z * factor[2])
+
+    def _require_below(self, largest: float, called: str) -> None:
+        if max(self) > largest:
+            from_nanometers = " × ".join(f"{value / 1000:g}" for value in self)
+            raise InputError(
+                f"voxel size {self}: {max(self):g} µm is larger than {called}",
+                why="the values are probably in nanometres",
+                fix=f"did you mean {from_nanometers} µm?",
+            )
 
     def __iter__(self) -> Iterator[float]:
         return iter((self.x, self.y, self.z))

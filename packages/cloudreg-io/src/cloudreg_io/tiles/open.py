@@ -79,7 +79,7 @@ def open_acquisition(
         raise InputError(f"{place} is a link that leads nowhere, or in a loop", fix="make the link anew")
     if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
         raise InputError(f"{place} may not be read by this user", fix="ask its owner for read permission")
-    size = None if voxel_size is None else VoxelSize.of(voxel_size)
+    size = None if voxel_size is None else VoxelSize.of_microscope(voxel_size)
     if reader is not None:
         if reader not in READERS:
             raise InputError(f"no reader {reader!r}", fix=f"readers are {', '.join(READERS)}")

@@ -123,7 +123,7 @@ class _Values:
         return GridList(
             path=self._path,
             root=self._root(),
-            voxel_size=VoxelSize.of(voxel_size) if voxel_size else None,
+            voxel_size=VoxelSize.of_microscope(voxel_size) if voxel_size else None,
             overlap=(overlap[0] / 100, overlap[1] / 100) if overlap else None,
             position_unit=unit,
             invert=frozenset(invert),

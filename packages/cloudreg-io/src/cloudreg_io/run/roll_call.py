@@ -21,7 +21,7 @@ from cloudreg_io.errors import ToolError
 from cloudreg_io.run.parent import parent_is_hydra
 
 PATIENCE = 60.0  # seconds; a cold network file system serves a hundred ranks their libraries slowly
-_LOST_AFTER = 2.0  # seconds that a rank of this host must be missing: the launcher may still be starting it
+_LOST_AFTER = 5.0  # seconds that a rank of this host must be missing: the launcher may still be starting it
 
 
 @contextmanager

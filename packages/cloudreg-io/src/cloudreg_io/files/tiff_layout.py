@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -80,17 +82,33 @@ def _row_bytes(width: int, samples: int, bits: int) -> int:
     return (width * samples * bits + 7) // 8
 
 
-def open_file(path: Path) -> io.FileIO:
-    """Open for reading without a buffer; what the system refuses becomes an error that says so."""
+@contextmanager
+def open_file(path: Path) -> Iterator[io.FileIO]:
+    """Open for reading without a buffer; what the system refuses, then or later, becomes an error that says so."""
     try:
-        return io.FileIO(path)
+        file = io.FileIO(path)
     except OSError as error:
         raise _not_opened(path, error) from error
+    with file:
+        try:
+            yield file
+        except OSError as error:
+            if isinstance(error, CloudRegError) or error.errno is None:
+                raise
+            raise InputError(
+                f"{path} cannot be read: {error.strerror}",
+                why="the disk or the network share that holds it fails",
+                fix="look at the disk (dmesg), or copy the data to another; the same command then goes on",
+            ) from error
 
 
 def _not_opened(path: Path, error: OSError) -> CloudRegError:
     if isinstance(error, FileNotFoundError):
-        return NotFoundError(f"{path} not found")
+        return NotFoundError(
+            f"{path} not found",
+            why="it was moved or deleted, or the disk or network share that holds it has gone",
+            fix="bring it back, then give the same command: it goes on where it stopped",
+        )
     return InputError(f"{path} cannot be opened: {error.strerror or error}")
 
 

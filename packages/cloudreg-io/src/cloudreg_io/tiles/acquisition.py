@@ -9,13 +9,14 @@ disk lacks is *missing*, see `cloudreg_io.tiles.completeness`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from cloudreg_io.errors import NotFoundError
 from cloudreg_io.space import Vector3, Vector3i, VoxelSize
 from cloudreg_io.tiles.problem import Problem
+from cloudreg_io.tiles.stamps import Stamps, stamps_of
 
 if TYPE_CHECKING:
     from cloudreg_io.tiles.source import TileSource
@@ -162,6 +163,14 @@ class Acquisition:
     files: dict[str, dict[str, Sequence[Path | None]]]
     warnings: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    _stamps: dict[tuple[str, str], Stamps] = field(default_factory=dict, repr=False, compare=False)
+
+    def stamps(self, channel: str) -> dict[str, Stamps]:
+        """What the planes of each tile were when this was first asked; see `cloudreg_io.tiles.stamps`."""
+        for tile, paths in self.files[channel].items():
+            if (channel, tile) not in self._stamps:
+                self._stamps[channel, tile] = stamps_of(paths)
+        return {tile: self._stamps[channel, tile] for tile in self.files[channel]}
 
     def channel(self, name: str | int) -> str:
         """The full name of a channel given by name or by number (position for names without a number).

@@ -11,7 +11,7 @@ from cloudreg_io.tiles.acquisition import Acquisition
 
 
 def fingerprint(acquisition: Acquisition, channels: Sequence[str | int]) -> str:
-    """SHA-256 over the metadata and over name, size and modification time of every plane.
+    """SHA-256 over the metadata and over name, size and modification time of every plane, as first looked at.
 
     Contents are not read. It does not depend on where the acquisition lies, so a copy that keeps the times has the
     same fingerprint.
@@ -31,10 +31,10 @@ def fingerprint(acquisition: Acquisition, channels: Sequence[str | int]) -> str:
     metadata = [acquisition.reader, asdict(acquisition.grid), acquisition.dtype, names]
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in names:
+        stamps = acquisition.stamps(name)
         for tile, planes in sorted(acquisition.files[name].items()):
-            for z, path in enumerate(planes):
+            for z, (path, (size, modified)) in enumerate(zip(planes, stamps[tile].tolist(), strict=True)):
                 if path is not None:
-                    status = path.stat()
-                    line = json.dumps([name, tile, z, path.name, status.st_size, status.st_mtime_ns])
+                    line = json.dumps([name, tile, z, path.name, size, modified])
                     digest.update(line.encode())
     return digest.hexdigest()

@@ -6,7 +6,7 @@ A source is small and picklable: tasks in other processes get the source and ope
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.tiff import TiffHeader, read_plane
 from cloudreg_io.tiles.acquisition import Tile, TileGrid
+from cloudreg_io.tiles.stamps import Stamps, require_unchanged
 
 if TYPE_CHECKING:
     from cloudreg_io.tiles.acquisition import Acquisition
@@ -62,6 +63,8 @@ class FileTileSource:
         In plane order; None where there is no file.
     fill_missing : bool
         Whether a plane that the metadata promises but the disk lacks reads as 0 (True) or is an error.
+    stamps : mapping of tile name to stamps
+        What the planes must still be; those of tiles that are not in it may be anything.
     """
 
     grid: TileGrid
@@ -69,12 +72,14 @@ class FileTileSource:
     dtype_name: str
     files: Mapping[str, Sequence[Path | None]]
     fill_missing: bool = False
+    stamps: Mapping[str, Stamps] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, acquisition: Acquisition, channel: str | int, fill_missing: bool = False) -> FileTileSource:
         """The source of one channel of an acquisition."""
         name = acquisition.channel(channel)
-        return cls(acquisition.grid, name, acquisition.dtype, acquisition.files[name], fill_missing)
+        files, stamps = acquisition.files[name], acquisition.stamps(name)
+        return cls(acquisition.grid, name, acquisition.dtype, files, fill_missing, stamps)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -106,7 +111,7 @@ class FileTileSource:
         NotFoundError
             A plane that the metadata promises has no file, and `fill_missing` is False.
         InputError
-            A file is damaged, or of another shape or dtype, or holds NaN or infinite values.
+            A file is damaged, of another shape or dtype, holds NaN or infinite values, or was changed meanwhile.
         """
         wanted = range(*z.indices(self.grid.planes))
         x, y, _ = self.grid.tile_size
@@ -115,7 +120,7 @@ class FileTileSource:
         elif out.shape != (len(wanted), y, x):
             raise InputError(f"`out` has the shape {out.shape}; {(len(wanted), y, x)} is needed")
         expect = TiffHeader((y, x), self.dtype_name)
-        paths = self._paths(tile)
+        paths, stamps = self._paths(tile), self.stamps.get(tile.name)
         for place, plane in zip(out, wanted, strict=True):
             path = paths[plane]
             if path is None:
@@ -124,6 +129,8 @@ class FileTileSource:
             else:
                 read_plane(path, place, expect=expect)
                 check_finite(place, path)
+                if stamps is not None:
+                    require_unchanged(path, stamps[plane])
         return out
 
     def _paths(self, tile: Tile) -> Sequence[Path | None]:

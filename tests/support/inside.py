@@ -1,0 +1,26 @@
+"""The `cloudreg` command in this process, which saves the start of another."""
+
+import contextlib
+import io
+import signal
+import subprocess
+import sys
+
+from cloudreg_cli.main import main
+
+
+def cloudreg_inside(*args):
+    """Run the command; what `subprocess.run` of it would give."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    argv, handlers = sys.argv, {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        sys.argv = ["cloudreg", *map(str, args)]
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            sys.argv = argv
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return subprocess.CompletedProcess(args, code, stdout.getvalue(), stderr.getvalue())

@@ -8,6 +8,7 @@ counted from voxel 0 of the grid, so that what a voxel gets does not depend on t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ class Lattice:
         """Indices [3, z, y, x] of the voxels of a box, counted from sample `origin` (x, y, z)."""
         nodes = (self.nodes - origin[:, None, None, None]).astype(np.float32)
         x, y, z = (
-            _weights(np.arange(low, up) - at, s, n)
+            _weights(low - at, up - at, s, n)
             for low, up, at, s, n in zip(
                 bounds.lower, bounds.upper, self.lower, self.step, reversed(nodes.shape[1:]), strict=True
             )
@@ -102,7 +103,8 @@ class Lattice:
         return rows.reshape(3, len(z), len(y), len(x))
 
 
-def _weights(offset: NDArray[np.int64], step: int, nodes: int) -> NDArray[np.float32]:
+@lru_cache(maxsize=256)
+def _weights(begin: int, end: int, step: int, nodes: int) -> NDArray[np.float32]:
     """Of the lattice points along an axis, for voxels at these offsets from the first: [voxel, point]."""
-    distance = np.abs(offset[:, None] / step - np.arange(nodes))
+    distance = np.abs(np.arange(begin, end)[:, None] / step - np.arange(nodes))
     return np.asarray(np.maximum(0, 1 - distance), np.float32)

@@ -5,8 +5,8 @@ arithmetic touches them; images the trilinear value. Where a voxel is larger tha
 averaged over as many places as it takes to use every sample. A sample stands for its whole voxel, as in
 `cloudreg_io.space.resample`; what comes from outside is 0.
 
-Blocks are worked through in cells. A cell whose places all lie in samples of one value is filled with it: most of
-what surrounds a brain, and most of what lies within a region, costs no more than that.
+Blocks are halved until they are small cells. A part whose places all lie in samples of one value is filled with
+it: most of what surrounds a brain, and most of what lies within a region, costs no more than that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cloudreg_register.lattice import Lattice, lattice_step
 from cloudreg_register.sources import ArraySource, Source
 from cloudreg_register.transform import Mapper, Transform
 
-_CELL = 32  # voxels along an axis
+_CELL = 24  # voxels along an axis, about: smaller cells cost more calls, larger ones hold more borders
 _LARGEST_READ = 1 << 26  # voxels of a source in memory at a time
 _BLOCK: Vector3i = (512, 128, 32)
 # Of a sample: places that should fall between two samples exactly must not be decided by rounding errors.
@@ -78,7 +78,7 @@ class Warp:
         size = [n * k for n, k in zip(grid.size, self._samples, strict=True)]
         self._fine = grid.with_spacing(vector3(edges), size)
         self._step = lattice_step(transform, self._fine)
-        self._cell = vector3i([s * max(1, _CELL // s) for s in self._step])
+        self._cell = vector3i([s * max(1, round(_CELL / s)) for s in self._step])
 
     def whole(self) -> NDArray[Any]:
         """All of the grid."""
@@ -116,29 +116,29 @@ class Warp:
             for half in halves:
                 self._fill(result[half.slices(bounds.lower)], half, lattice.part(half))
             return
-        image = self._source.read(box)
-        for cell in bounds.chunks(self._cell):
-            part = lattice.part(cell)
-            self._fill_cell(result[cell.slices(bounds.lower)], cell, part, image, box)
+        self._fill_part(result, bounds, lattice, self._source.read(box), box)
 
-    def _fill_cell(
-        self, result: NDArray[Any], cell: Bounds, lattice: Lattice, image: NDArray[Any], box: Bounds
+    def _fill_part(
+        self, result: NDArray[Any], bounds: Bounds, lattice: Lattice, image: NDArray[Any], box: Bounds
     ) -> None:
+        """Fill a part whose samples are in memory: at once where they are all the same, else cell by cell."""
         reach = self._reach(lattice)
         inside = reach.intersection(box)
         if inside.is_empty:
             return
         values = image[inside.slices(box.lower)]
         first = values.flat[0]
-        uniform = bool((values == first).all())
-        if uniform and (first == 0 or inside == reach):
+        if (first == 0 or inside == reach) and values.flat[-1] == first and (values == first).all():
             result[...] = first
-            return
-        positions = lattice.positions(cell, np.array(inside.lower))
-        evaluate = _nearest if self._labels else _linear
-        evaluate(np.ascontiguousarray(values), positions, result)
-        if inside != reach:
-            _clear_outside(result, positions, np.array(inside.lower), self._source.grid.size)
+        elif halves := _halves(bounds, self._cell):
+            for half in halves:
+                self._fill_part(result[half.slices(bounds.lower)], half, lattice.part(half), image, box)
+        else:
+            positions = lattice.positions(bounds, np.array(inside.lower))
+            evaluate = _nearest if self._labels else _linear
+            evaluate(np.ascontiguousarray(values), positions, result)
+            if inside != reach:
+                _clear_outside(result, positions, np.array(inside.lower), self._source.grid.size)
 
     def _reach(self, lattice: Lattice) -> Bounds:
         """The samples that the places of a lattice's box take their values from."""

@@ -1,12 +1,14 @@
 """The whole table, by what is bad."""
 
-from bad_input import acquisitions, buckets, corrections, options, planes, volumes
+from bad_input import acquisitions, buckets, corrections, options, planes, stacks, tile_lists, volumes
 
 GROUPS = {
     "Acquisitions": acquisitions.CASES,
+    "Files that describe tiles": tile_lists.CASES,
     "Planes": planes.CASES,
     "Correction and alignment": corrections.CASES,
-    "Stacks and volumes": volumes.CASES,
+    "Stacks, and where results go": stacks.CASES,
+    "Volumes": volumes.CASES,
     "S3": buckets.CASES,
     "Options and command lines": options.CASES,
 }

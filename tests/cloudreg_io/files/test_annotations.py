@@ -1,10 +1,13 @@
 """Points set in Neuroglancer: where they are in µm, whatever units, matrices and wrappings the state has."""
 
 import json
+from contextlib import suppress
 
 import neuroglancer
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.annotations import points_of, read_annotations
@@ -121,7 +124,10 @@ def changed(**change):
         (changed(annotations=[{"type": "point", "point": [1, 2, float("nan")]}]), "no point of 3 numbers"),
         ({**changed(source="local://annotations"), "dimensions": None}, "no dimensions"),
         ({**changed(source="local://annotations"), "dimensions": {"x": [1, "m"]}}, "y, z is missing"),
-        ({**changed(source="local://annotations"), "dimensions": dict.fromkeys("xyz", (1, "s"))}, "not a length"),
+        (
+            {**changed(source="local://annotations"), "dimensions": {axis: [1, "s"] for axis in "xyz"}},
+            "not a length",
+        ),
     ],
 )
 def test_states_without_usable_points(viewer, message):
@@ -149,3 +155,54 @@ def test_files_without_a_state(tmp_path, text, message):
 def test_an_absent_file(tmp_path):
     with pytest.raises(NotFoundError, match="no annotations"):
         read_annotations(tmp_path / "none.json", voxel_size=VOXEL)
+
+
+KEYS = [
+    "layers",
+    "annotations",
+    "source",
+    "transform",
+    "matrix",
+    "dimensions",
+    "outputDimensions",
+    "inputDimensions",
+    "point",
+    "type",
+    "x",
+    "y",
+    "z",
+    "name",
+    "description",
+    "id",
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**19) | st.floats() | st.sampled_from(["m", "um", "point", "x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(KEYS),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(layer=JSON, transform=JSON, dimensions=JSON, annotations=JSON)
+def test_any_state_has_points_or_is_refused(layer, transform, dimensions, annotations):
+    source = {"url": "local://annotations", "transform": transform}
+    states = [
+        {
+            "dimensions": dimensions,
+            "layers": [{"type": "annotation", "source": source, "annotations": annotations}],
+        },
+        {"layers": layer, "dimensions": dimensions},
+        changed(annotations=annotations),
+        changed(source=source),
+    ]
+    for viewer in states:
+        with suppress(InputError):
+            found = points_of(viewer, voxel_size=VOXEL)
+            assert found.positions.shape == (len(found), 3)

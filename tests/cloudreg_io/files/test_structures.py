@@ -2,11 +2,20 @@
 
 import json
 import pickle
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.structures import Structure, StructureTree, read_structures, structures_csv
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("structures")
+
 
 TREE = StructureTree(
     (
@@ -156,3 +165,33 @@ def test_a_path_counts_more_than_a_parent_that_another_program_wrote(tmp_path):
     rows = "1,a,a,/1/,<NA>\n70000,b,b,/1/70000/,4464\n"
     (tmp_path / "s.csv").write_text(f"id,acronym,name,structure_id_path,parent_structure_id\n{rows}")
     assert read_structures(tmp_path / "s.csv")[70000].parent == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 2**65) | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "acronym", "name", "parent", "children", "msg", "structure_id_path"]),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(value=JSON)
+def test_any_json_is_a_tree_or_is_refused(folder, value):
+    (folder / "s.json").write_text(json.dumps(value))
+    with suppress(InputError):
+        assert len(read_structures(folder / "s.json")) > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.binary(max_size=60) | st.text('id,acronympt\n"0159.-/', max_size=80).map(str.encode))
+def test_any_bytes_are_a_tree_or_are_refused(folder, data):
+    (folder / "s.csv").write_bytes(b"id,acronym,name,parent\n" + data)
+    with suppress(InputError):
+        assert len(read_structures(folder / "s.csv")) > 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -155,9 +156,8 @@ def _layer(state: Mapping[str, Any], wanted: str) -> Mapping[str, Any]:
     layers = state.get("layers", ())
     if isinstance(layers, Mapping):  # an older form: by name
         layers = [{**layer, "name": name} for name, layer in layers.items() if isinstance(layer, Mapping)]
-    annotated = [
-        layer for layer in layers if isinstance(layer, Mapping) and isinstance(layer.get("annotations"), Sequence)
-    ]
+    entries = layers if isinstance(layers, list) else []
+    annotated = [e for e in entries if isinstance(e, Mapping) and isinstance(e.get("annotations"), list)]
     names = ", ".join(repr(layer.get("name", "")) for layer in annotated) or "none"
     if wanted:
         named = [layer for layer in annotated if layer.get("name") == wanted]
@@ -178,7 +178,7 @@ def _layer(state: Mapping[str, Any], wanted: str) -> Mapping[str, Any]:
 
 def _transform_of(layer: Mapping[str, Any]) -> Mapping[str, Any]:
     source = layer.get("source")
-    if isinstance(source, Sequence) and not isinstance(source, str):
+    if isinstance(source, list):
         source = source[0] if source else None
     transform = source.get("transform") if isinstance(source, Mapping) else None
     return transform if isinstance(transform, Mapping) else {}
@@ -193,7 +193,12 @@ def _to_micrometres(transform: Mapping[str, Any], output: Mapping[str, Any]) -> 
     into = np.array([_micrometres(output, name) for name in names])
     source = into if not isinstance(given, Mapping) else np.array([_micrometres(given, name) for name in given])
     rank, inner = len(names), len(source)
-    matrix = np.asarray(transform.get("matrix", np.eye(rank, inner + 1)), np.float64)
+    matrix = np.eye(rank, inner + 1)
+    if (stated := transform.get("matrix")) is not None:
+        try:
+            matrix = np.asarray(stated, np.float64)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InputError(f"its matrix is not one of numbers: {error}") from error
     if matrix.shape != (rank, inner + 1) or not np.isfinite(matrix).all():
         raise InputError(
             f"its matrix is {list(matrix.shape)} where {rank} × {inner + 1} finite numbers are needed"
@@ -205,10 +210,11 @@ def _to_micrometres(transform: Mapping[str, Any], output: Mapping[str, Any]) -> 
 def _micrometres(dimensions: Mapping[str, Any], name: str) -> float:
     """Length of one unit of a dimension; axes other than x, y, z need none."""
     value = dimensions[name]
-    number, unit = value if isinstance(value, Sequence) and len(value) == 2 else (value, "")
+    number, unit = value if isinstance(value, list) and len(value) == 2 else (None, "")
     prefix = str(unit).removesuffix("m") if str(unit).endswith("m") else None
-    if prefix in _PREFIXES_UM and isinstance(number, int | float) and number > 0:
-        return float(number) * _PREFIXES_UM[prefix]
+    length = _number(number)
+    if prefix in _PREFIXES_UM and length is not None and length > 0:
+        return length * _PREFIXES_UM[prefix]
     if name in _AXES:
         raise InputError(f"the unit of {name} is {value!r}, not a length", fix='such as [5e-6, "m"]')
     return 1.0
@@ -216,13 +222,20 @@ def _micrometres(dimensions: Mapping[str, Any], name: str) -> float:
 
 def _coordinates(entry: Mapping[str, Any], rank: int, layer: str) -> list[float]:
     point = entry.get("point")
-    if (
-        not isinstance(point, Sequence)
-        or len(point) != rank
-        or not all(isinstance(v, int | float) and np.isfinite(v) for v in point)
-    ):
+    numbers = [_number(value) for value in point] if isinstance(point, list) else []
+    found = [number for number in numbers if number is not None]
+    if len(found) != len(numbers) or len(found) != rank:
         raise InputError(f"layer {layer!r}: annotation {_name(entry)!r} has no point of {rank} numbers: {point!r}")
-    return [float(value) for value in point]
+    return found
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None."""
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _name(entry: Mapping[str, Any]) -> str:

@@ -256,8 +256,9 @@ def _structure(row: Mapping[str, Any], above: int | None, where: str = "") -> St
 
 
 def _stated_parent(row: Mapping[str, Any], number: int, where: str) -> int | None:
-    path = row.get(_PATH) or []
-    ids = [_id(part, where) for part in (path.strip("/").split("/") if isinstance(path, str) else path)]
+    path = row.get(_PATH)
+    parts = path.strip("/").split("/") if isinstance(path, str) else path if isinstance(path, list) else []
+    ids = [_id(part, where) for part in parts]
     if ids and ids[-1] == number:
         return ids[-2] if len(ids) > 1 else None
     return next((_id(row[key], where) for key in _PARENTS if key in row), None)

@@ -61,7 +61,7 @@ def points(
 ) -> None:
     """Move points between a target and its atlas.
 
-    0 is the centre of the first voxel of the full-resolution volume. Points outside of either volume are moved too,
+    0 is the centre of the first voxel of the full-resolution volume. Points outside of a volume are moved too,
     with 0 in the column `inside`.
     """
     only_rank_zero()
@@ -167,7 +167,7 @@ def export(
 ) -> None:
     """Write a transform as a displacement field that SimpleITK, ANTs and 3D Slicer apply.
 
-    With --to target it maps points of the atlas to the target, which is what pulls a target's image onto the atlas.
+    With --to target it maps points of the atlas to the target, which is what pulls a target onto the atlas.
     """
     only_rank_zero()
     import json

@@ -107,6 +107,52 @@ def doctor(
         raise typer.Exit(1)
 
 
+def plan(
+    acquisition: AcquisitionArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", callback=typed_place, help="Where the results would go.")],
+    channels: Annotated[str, typer.Option(help="Which, such as 0,1 or CHN00,CHN01. Default: all.")] = "",
+    align_channel: Annotated[str, typer.Option(help="Channel on which tiles are placed.")] = "",
+    voxel_size: VoxelSizeOption = None,
+    flip_x: FlipXFlag = False,
+    flip_y: FlipYFlag = False,
+    swap_xy: SwapXYFlag = False,
+    missing: Annotated[
+        Literal["error", "fill"], typer.Option(help="Planes that are not there: stop, or leave them out.")
+    ] = "error",
+    shading: Annotated[bool, typer.Option(help="With the correction of the shading.")] = True,
+    bias: Annotated[bool, typer.Option(help="With the correction of the bias.")] = True,
+    bounds: Annotated[
+        tuple[int, int, int, int, int, int] | None,
+        typer.Option(metavar="X0 Y0 Z0 X1 Y1 Z1", help="Of this box of the mosaic only, in voxels."),
+    ] = None,
+    jobs: JobsOption = 1,
+    memory: MemoryOption = "",
+    as_json: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Say what `run` would read, write, need and take; nothing is written. Exit status 1: too small a disk."""
+    only_rank_zero()
+    from cloudreg_cli.pipeline import RunOptions, plan_run
+    from cloudreg_io.run.disk import Room
+    from cloudreg_io.space import Bounds
+    from cloudreg_io.tiles import StageAxes
+
+    options = RunOptions(
+        channels=tuple(part.strip() for part in channels.split(",") if part.strip()),
+        align_channel=align_channel,
+        voxel_size=voxel_size,
+        axes=StageAxes(flip_x, flip_y, swap_xy),
+        missing=missing,
+        shading=shading,
+        bias=bias,
+        bounds=Bounds(bounds[:3], bounds[3:]) if bounds else None,
+        memory=memory_bytes(memory),
+    )
+    forecast = plan_run(acquisition, out, options, jobs)
+    typer.echo(json.dumps(forecast.to_json(out), indent=2) if as_json else forecast.in_words(out))
+    Room.at(out).require(forecast.disk_bytes, out)
+
+
 def run(
     context: typer.Context,
     acquisition: AcquisitionArgument,
@@ -158,7 +204,10 @@ def run(
     ] = "linear",
     bounds: Annotated[
         tuple[int, int, int, int, int, int] | None,
-        typer.Option(metavar="X0 Y0 Z0 X1 Y1 Z1", help="Fuse this box of the mosaic only, in voxels."),
+        typer.Option(
+            metavar="X0 Y0 Z0 X1 Y1 Z1",
+            help="Try this box of the mosaic, in voxels: only the tiles and planes near it are read.",
+        ),
     ] = None,
     mips: Annotated[
         int | None, typer.Option(min=1, help="Number of levels of the volumes. Default: by --smallest.")

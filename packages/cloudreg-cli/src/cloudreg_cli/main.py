@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from cloudreg_cli.commands import demo, doctor, inspect, run
+from cloudreg_cli.commands import demo, doctor, inspect, plan, run
 from cloudreg_cli.console import progress
 from cloudreg_cli.upkeep import clean, verify
 from cloudreg_correct.cli import app as correct_app
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(inspect)
+app.command()(plan)
 app.command()(run)
 app.add_typer(stitch_app)
 app.add_typer(correct_app, name="correct")

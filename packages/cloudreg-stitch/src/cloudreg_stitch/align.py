@@ -15,6 +15,7 @@ from cloudreg_io.files.atomic import write_json
 from cloudreg_io.run import Run, Shared, Unit, digest
 from cloudreg_io.space import Vector3, vector3
 from cloudreg_io.tiles import TileGrid, TileSource
+from cloudreg_stitch.crop import Crop
 from cloudreg_stitch.displacement import Measurement, PairTask, measure_pair
 from cloudreg_stitch.duplicates import find_duplicates
 from cloudreg_stitch.judgement import Findings, Verdict, judge
@@ -53,7 +54,13 @@ class _Outcome:
     findings: Findings
 
 
-def place(run: Run, source: TileSource, survey: Survey, options: AlignOptions | None = None) -> Placement:
+def place(
+    run: Run,
+    source: TileSource,
+    survey: Survey,
+    options: AlignOptions | None = None,
+    cropped: tuple[Crop, TileGrid] | None = None,
+) -> Placement:
     """Find where every tile goes, and write `placement.json` and `qc/placement.json`.
 
     Parameters
@@ -64,6 +71,8 @@ def place(run: Run, source: TileSource, survey: Survey, options: AlignOptions | 
     survey : Survey
         Of the same channel. Its strips are removed afterwards.
     options : AlignOptions
+    cropped : (Crop, TileGrid), optional
+        Where `source` is a crop of a larger grid: the placement is of that one.
 
     Raises
     ------
@@ -103,6 +112,8 @@ def place(run: Run, source: TileSource, survey: Survey, options: AlignOptions | 
     )
     verdicts = judge(findings)
     placement = _placement(source.channel, frame, findings, verdicts)
+    if cropped is not None:
+        placement = cropped[0].whole(placement, cropped[1])
     outcome = run.share("placement", _Outcome(run.out, survey, placement, verdicts, findings))
     keyed = keyed | {"displacements": digest([m.to_json() for m in measurements])}
     run.stage("placement", _write, [Unit("placement", outcome)], options=keyed, outputs=[PLACEMENT, QC])

@@ -86,7 +86,7 @@ def stitch(
     blend: Annotated[Literal["cosine", "none"], typer.Option(help="What to do where tiles overlap.")] = "cosine",
     bounds: Annotated[
         tuple[int, int, int, int, int, int] | None,
-        typer.Option(metavar="X0 Y0 Z0 X1 Y1 Z1", help="Fuse this part only, in voxels of the mosaic."),
+        typer.Option(metavar="X0 Y0 Z0 X1 Y1 Z1", help="Align and fuse this part only, in voxels of the mosaic."),
     ] = None,
     voxel_size: Annotated[
         tuple[float, float, float] | None,

@@ -132,6 +132,7 @@ def fuse(run: Run, source: TileSource, placement: Placement, options: FuseOption
     _tidy(run.out, run.out / "qc", run.out / source.channel)
     keyed = _identity(placement, spec, layout, options)
     folder = run.scratch / STAGE / source.channel
+    _tell_cut(run, source, placement, options)
     plan = _plan(run, layout, spec, folder / "plan.json", keyed, options)
     scratch = folder / f"{digest(keyed)} {plan.strips}"
     job = run.share(f"{STAGE} {source.channel}", _Job(scene, url, spec, scratch))
@@ -148,6 +149,18 @@ def fuse(run: Run, source: TileSource, placement: Placement, options: FuseOption
         counts.add_json(result)
     told = {name: keyed[name] for name in ("interpolation", "blend", "bounds")}
     return replace(write_report(run, scene, volume, counts, options=told, decodes=plan.decodes), url=url)
+
+
+def _tell_cut(run: Run, source: TileSource, placement: Placement, options: FuseOptions) -> None:
+    """Say that bounds reach beyond the mosaic; what lies there is not made."""
+    if options.bounds is None:
+        return
+    whole = Layout.of(source, placement, interpolation=options.interpolation).volume
+    if not whole.contains(options.bounds):
+        run.warn(
+            f"--bounds {options.bounds} reach beyond the mosaic of {whole.size} voxels (x, y, z); the volume is "
+            f"{whole.intersection(options.bounds)}"
+        )
 
 
 def needs_to_fuse(source: TileSource, options: FuseOptions) -> tuple[Need, ...]:

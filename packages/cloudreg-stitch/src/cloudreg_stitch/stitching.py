@@ -21,11 +21,12 @@ from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.stage import AS_TOLD, StageAxes
 from cloudreg_stitch.adopt import PLACEMENT, adopt, given_placement, require_unedited
 from cloudreg_stitch.align import place
+from cloudreg_stitch.crop import Crop, CroppedTiles
 from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse, needs_to_fuse
 from cloudreg_stitch.memory import STITCH, needs_to_align
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.placement import Placement
-from cloudreg_stitch.stage_check import look_at_stage, record_look
+from cloudreg_stitch.stage_check import StageReport, look_at_stage, record_look
 from cloudreg_stitch.survey import survey
 
 # Makes a source of corrected planes: (source, shading, bias, positions by tile name).
@@ -137,8 +138,11 @@ def stitch(
     wanted = [aligned] if options.steps == "align" else channels
     if options.steps == "all" and aligned not in wanted:
         wanted = [*channels, aligned]
-    check(data, wanted).error(options.missing)
-    sources = _Sources(data, options, corrector)
+    taken = fingerprint(data, wanted)  # of the whole, before a part of it is looked at
+    crop = _crop(data, options, folder)
+    part = crop.part(data) if crop else data
+    check(part, wanted).error(options.missing)
+    sources = _Sources(data, part, crop, options, corrector)
     sources.require(wanted)
     AlignOptions(options.search)  # what is wrong with an option is said before OUT is made
     if options.placement is not None:
@@ -149,7 +153,7 @@ def stitch(
     if options.steps != "fuse":
         needs += needs_to_align(data.source(aligned), AlignOptions(options.search))
     if options.steps != "align":
-        needs += needs_to_fuse(data.source(channels[0], fill_missing=options.missing == "fill"), options.fuse)
+        needs += needs_to_fuse(part.source(channels[0], fill_missing=options.missing == "fill"), options.fuse)
     Budget.of(options.fuse.memory, options.jobs, STITCH).require(*needs)
     look = None
     if options.check_stage and options.steps != "fuse" and (options.overwrite or not has_begun(folder)):
@@ -158,14 +162,13 @@ def stitch(
         folder,
         command="stitch",
         options=_record(options, channels, aligned),
-        inputs={"acquisition": str(data.root), "fingerprint": fingerprint(data, wanted)},
+        inputs={"acquisition": str(data.root), "fingerprint": taken},
         pool=pool,
         jobs=options.jobs,
         progress=progress,
         overwrite=options.overwrite,
     ) as run:
-        if look is not None:
-            record_look(run, look, aligned)
+        _tell(run, look, crop, data, aligned)
         placement = _placement(run, sources, aligned, options)
         fusions = []
         for channel in channels if options.steps != "align" else ():
@@ -186,9 +189,13 @@ def _placement(run: Run, sources: _Sources, channel: str, options: StitchOptions
     path = run.out / PLACEMENT
     if options.steps != "fuse":
         identity = sources.identity(channel) | {"bias": None}  # bias lies in the frame that alignment finds
+        if sources.crop is not None:
+            identity["crop"] = sources.crop.to_json()
         align = AlignOptions(options.search, options.placement, identity)
-        source = sources.shaded(channel)
-        placement = place(run, source, survey(run, source, align), align)
+        source, cropped = sources.shaded(channel), None
+        if sources.crop is not None:
+            source, cropped = CroppedTiles(source, sources.crop), (sources.crop, sources.data.grid)
+        placement = place(run, source, survey(run, source, align), align, cropped)
         require_unedited(run, placement)
         return placement
     if options.placement is not None:
@@ -210,6 +217,8 @@ class _Sources:
     """The planes of the channels, corrected as the user asks."""
 
     data: Acquisition
+    part: Acquisition
+    crop: Crop | None
     options: StitchOptions
     corrector: Corrector | None
 
@@ -238,7 +247,7 @@ class _Sources:
 
     def shaded(self, channel: str) -> TileSource:
         """A channel with its shading corrected."""
-        source: TileSource = self.data.source(channel, fill_missing=self.options.missing == "fill")
+        source: TileSource = self.part.source(channel, fill_missing=self.options.missing == "fill")
         path = self._file(self.options.shading, channel)
         if path is None or self.corrector is None:
             return source
@@ -249,7 +258,7 @@ class _Sources:
         path = self._file(self.options.bias, channel)
         if path is None or self.corrector is None:
             return self.shaded(channel)
-        source: TileSource = self.data.source(channel, fill_missing=self.options.missing == "fill")
+        source: TileSource = self.part.source(channel, fill_missing=self.options.missing == "fill")
         flat = self._file(self.options.shading, channel)
         shading = Shading.load(flat) if flat else None
         return self.corrector(source, shading, Bias.load(path), _shifted(placement, channel))
@@ -257,6 +266,27 @@ class _Sources:
     @staticmethod
     def _file(folder: Path | None, channel: str) -> Path | None:
         return folder / f"{channel}.tif" if folder is not None else None
+
+
+def _tell(run: Run, look: StageReport | None, crop: Crop | None, data: Acquisition, aligned: str) -> None:
+    """Put what was found before the run began into its provenance."""
+    if look is not None:
+        record_look(run, look, aligned)
+    if crop is not None:
+        run.warn(crop.in_words(data.grid))
+
+
+def _crop(data: Acquisition, options: StitchOptions, folder: Path) -> Crop | None:
+    """What `--bounds` needs; None without, and where tiles are pinned, whose frame only the whole mosaic shows."""
+    bounds = options.fuse.bounds
+    if bounds is None:
+        return None
+    if options.steps == "fuse":
+        path = options.placement or folder / PLACEMENT
+        return Crop.at(data.grid, bounds, given_placement(path, data.grid)) if path.exists() else None
+    if options.placement is not None:
+        return None
+    return Crop.of(data.grid, bounds, AlignOptions(options.search).search_of(data.grid))
 
 
 def _shifted(placement: Placement, channel: str) -> Mapping[str, Vector3]:

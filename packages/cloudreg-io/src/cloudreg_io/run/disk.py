@@ -1,0 +1,52 @@
+"""Whether a disk has room for what will be written, asked before any of it is."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloudreg_io.errors import ToolError
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The room on a disk.
+
+    Attributes
+    ----------
+    free : int
+        Bytes that this user may still write.
+    mount : Path
+        Where the disk is mounted.
+    """
+
+    free: int
+    mount: Path
+
+    @classmethod
+    def at(cls, folder: Path) -> Room:
+        """The disk of a folder that need not exist yet."""
+        place = folder.absolute()
+        existing = next(parent for parent in (place, *place.parents) if parent.exists()).resolve()
+        mount = next(parent for parent in (existing, *existing.parents) if parent.is_mount())
+        return cls(shutil.disk_usage(existing).free, mount)
+
+    def require(self, needed: int, folder: Path) -> None:
+        """Refuse when less is free than `needed` bytes for `folder`.
+
+        Raises
+        ------
+        ToolError
+            With both figures and the disk.
+        """
+        if needed > self.free:
+            raise ToolError(
+                f"{folder} will need about {gigabytes(needed)}; {gigabytes(self.free)} are free on {self.mount}",
+                fix="free some space, or choose an OUT on another disk; --bounds tries a corner first",
+            )
+
+
+def gigabytes(size: float) -> str:
+    """A number of bytes for a person."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.fuzz.targets import PLANTED, TARGETS
 
 _ROOT = Path(__file__).resolve().parents[2]
-_GRACE = 60  # to start, to stop, and for the one input that is being looked at
+_GRACE = 300  # on a busy machine: to start, to stop, and for the one input that is being looked at
 _AT_ONCE = 2
 
 
@@ -59,10 +59,15 @@ def fuzz(name: str, folder: Path, seconds: int) -> Outcome:
     log = folder / f"{name}.log"
     command = [sys.executable, "-m", "tests.fuzz.one", name, str(folder), str(seconds)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    with log.open("wb") as file:
-        status = subprocess.run(
-            command, cwd=_ROOT, stdout=file, stderr=file, env=environment, timeout=seconds + _GRACE, check=False
-        ).returncode
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(command, cwd=_ROOT, stdout=file, stderr=file, env=environment) as process,
+    ):
+        try:
+            status = process.wait(timeout=seconds + _GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait()
     text = log.read_text(errors="replace")
     executions = re.findall(r"stat::number_of_executed_units:\s*(\d+)", text) or re.findall(r"(?m)^#(\d+)\s", text)
     covered = re.findall(r"cov: (\d+)", text)

@@ -94,8 +94,8 @@ def test_moved_is_followed_by_the_motion(points):
 def test_positions_on_a_grid_are_those_of_the_points():
     deformation = random_deformation(GRID, 13)
     grid = Grid((40, 30, 50), (310.0, 270.0, 240.0))
-    exact = deformation.to_atlas(grid.centred().points())
-    assert np.abs(atlas_positions(deformation, grid) - exact).max() < 0.5
+    exact = deformation.to_atlas(grid.centred().points()[::4, ::3, ::3])
+    assert np.abs(atlas_positions(deformation, grid)[::4, ::3, ::3] - exact).max() < 0.5
 
 
 def test_positions_on_a_coarse_grid():

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from cloudreg_io.errors import InputError, NotFoundError
-from cloudreg_io.space import Grid
+from cloudreg_io.space import Affine, Grid
 from cloudreg_io.synthetic import DamageSpec, RegistrationCase, make_phantom, make_registration_case
 from cloudreg_io.synthetic.registration_case import ARTIFACT, MISSING, VALID
 
-VOXEL = (200.0, 200.0, 200.0)
+VOXEL = (250.0, 250.0, 250.0)
 SEED = 3
 
 
 @pytest.fixture(scope="module")
 def brain():
-    phantom = make_phantom((46, 60, 36), VOXEL, seed=1, cells=0, beacons=0)
+    phantom = make_phantom((37, 48, 29), VOXEL, seed=1, cells=0, beacons=0)
     return phantom.atlas(), phantom.labels()
 
 
@@ -49,7 +49,7 @@ def test_the_target_shows_at_each_point_what_the_atlas_shows_where_it_comes_from
     same = values_at(plain.target_labels, plain.target_grid, plain.landmarks_target) == values_at(
         plain.labels, plain.atlas_grid, plain.landmarks_atlas
     )
-    assert same.mean() > 0.85
+    assert same.mean() > 0.8
     unmoved = plain.landmarks_target - plain.target_grid.centre + plain.atlas_grid.centre
     identity = values_at(plain.labels, plain.atlas_grid, unmoved) == values_at(
         plain.labels, plain.atlas_grid, plain.landmarks_atlas
@@ -58,10 +58,9 @@ def test_the_target_shows_at_each_point_what_the_atlas_shows_where_it_comes_from
 
 
 def test_noise_of_the_plain_case(plain):
-    empty = plain.target_labels == 0
-    empty[2:-2, 2:-2, 2:-2] = False  # the rim of the grid is background
+    empty = plain.target[np.ix_(*[[0, 1, 2, 3, -4, -3, -2, -1]] * 3)]  # the corners are background
     white = np.percentile(plain.atlas[plain.labels > 0], 99.5)
-    assert plain.target[empty].std() == pytest.approx(0.01 * white, rel=0.1)
+    assert empty.std() == pytest.approx(0.01 * white, rel=0.15)
 
 
 def test_plain_and_damaged_share_deformation_and_landmarks(plain, damaged):
@@ -81,7 +80,7 @@ def test_missing_tissue_is_zero_or_background(damaged):
     # anterior in LPS is where y is low
     lost = np.argwhere(end & (damaged.target_labels > 0))[:, 1]
     assert lost.max() < np.argwhere(tissue)[:, 1].mean()
-    assert (lost.max() - lost.min() + 1) * 200 == pytest.approx(1500, abs=250)
+    assert (lost.max() - lost.min() + 1) * 250 == pytest.approx(1500, abs=300)
 
 
 def test_condition_of_landmarks_is_that_of_their_place(damaged):
@@ -114,7 +113,7 @@ def test_same_seed_same_case_another_seed_another(brain, damaged):
 
 
 def test_target_on_a_grid_of_another_voxel_size(brain, plain):
-    grid = Grid((70, 80, 50), (150.0, 180.0, 170.0))
+    grid = Grid((52, 64, 40), (200.0, 220.0, 210.0))
     case = make_registration_case(*brain, VOXEL, SEED, orientation="LPS", target_grid=grid)
     assert case.target.shape == grid.shape
     centred = case.landmarks_target - case.target_grid.centre
@@ -158,3 +157,22 @@ def test_labels_must_fit_and_show_tissue(brain):
 def test_a_target_that_holds_too_little_of_the_brain(brain):
     with pytest.raises(InputError, match="inside of the target"):
         make_registration_case(*brain, VOXEL, 1, target_grid=Grid((8, 8, 8), VOXEL))
+
+
+def test_damage_moves_with_the_sample(brain, damaged):
+    """A sample that is turned by 90° about z, on a grid turned with it, shows the same but for its noise."""
+    motion = Affine.from_parameters(rotation=(0, 0, 90))
+    x, y, z = damaged.target_grid.size
+    turned = make_registration_case(
+        *brain,
+        VOXEL,
+        SEED,
+        orientation="LPS",
+        damage=DamageSpec(noise=0.0),
+        deformation=damaged.deformation.moved(motion),
+        target_grid=Grid((y, x, z), VOXEL),
+    )
+    still = make_registration_case(*brain, VOXEL, SEED, orientation="LPS", damage=DamageSpec(noise=0.0))
+    back = np.rot90(turned.target, axes=(1, 2))
+    assert np.mean(np.abs(back - still.target) > 0.01) < 0.01
+    np.testing.assert_array_equal(turned.landmarks_condition, damaged.landmarks_condition)

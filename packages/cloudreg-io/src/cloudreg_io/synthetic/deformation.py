@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ class WaveField:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deformation:
-    """A map from atlas to target: `affine` after the flow of `velocity`.
+    """A map from atlas to target: `motion` after `affine` after the flow of `velocity`.
 
     Attributes
     ----------
@@ -91,19 +91,22 @@ class Deformation:
     affine : Affine
     steps : int
         Of the integration.
+    motion : Affine
+        How the whole sample lies, with what is wrong with it: nothing unless `moved`.
     """
 
     velocity: WaveField
     affine: Affine
     steps: int
+    motion: Affine = field(default_factory=Affine.identity)
 
     def to_target(self, points: ArrayLike) -> Float64:
         """Where points [..., 3] of the atlas lie in the target."""
-        return self.affine.apply(self._flow(points, 1.0))
+        return (self.motion @ self.affine).apply(self._flow(points, 1.0))
 
     def to_atlas(self, points: ArrayLike) -> Float64:
         """Where points [..., 3] of the target lie in the atlas."""
-        return self._flow(self.affine.inverse().apply(points), -1.0)
+        return self._flow((self.motion @ self.affine).inverse().apply(points), -1.0)
 
     def jacobian(self, points: ArrayLike) -> Float64:
         """Determinant of the derivative of `to_target` at points [..., 3] of the atlas.
@@ -118,29 +121,33 @@ class Deformation:
             end = _runge_kutta(self.velocity, there, 0.5 / self.steps)
             total += sum(w * self._divergence(p) for w, p in ((1, here), (4, there), (1, end))) / (6 * self.steps)
             here = end
-        return np.asarray(self.affine.determinant * np.exp(total)).reshape(array.shape[:-1])
+        return np.asarray((self.motion @ self.affine).determinant * np.exp(total)).reshape(array.shape[:-1])
 
-    def moved(self, affine: Affine) -> Deformation:
-        """The deformation followed by a further affine map, as of a brain that lies otherwise."""
-        return replace(self, affine=affine @ self.affine)
+    def moved(self, motion: Affine) -> Deformation:
+        """The deformation followed by a motion, as of a sample that lies otherwise."""
+        return replace(self, motion=motion @ self.motion)
 
     def scaled(self, factor: float) -> Deformation:
         """The same deformation of a brain `factor` times as large."""
         velocity = replace(self.velocity, vectors=self.velocity.vectors / factor).times(factor)
-        matrix = self.affine.matrix.copy()
-        matrix[:3, 3] *= factor
-        return replace(self, velocity=velocity, affine=Affine(matrix))
+        affine, motion = (
+            Affine(np.column_stack([map_.linear, factor * map_.translation]))
+            for map_ in (self.affine, self.motion)
+        )
+        return replace(self, velocity=velocity, affine=affine, motion=motion)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; floats are kept exactly."""
         waves = {name: getattr(self.velocity, name).tolist() for name in ("vectors", "cosine", "sine")}
-        return {"velocity": waves, "affine": self.affine.matrix.tolist(), "steps": self.steps}
+        maps = {name: getattr(self, name).matrix.tolist() for name in ("affine", "motion")}
+        return {"velocity": waves, **maps, "steps": self.steps}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Deformation:
         """The deformation that `to_json` described."""
         waves = WaveField(**{name: np.array(numbers) for name, numbers in value["velocity"].items()})
-        return cls(waves, Affine(np.array(value["affine"])), int(value["steps"]))
+        affine, motion = (Affine(np.array(value[name])) for name in ("affine", "motion"))
+        return cls(waves, affine, int(value["steps"]), motion)
 
     def _flow(self, points: ArrayLike, direction: float) -> Float64:
         array = np.asarray(points, np.float64)
@@ -168,7 +175,7 @@ def random_deformation(
     seed: int,
     max_displacement_um: float = 500.0,
     *,
-    scale_um: float = 1000.0,
+    scale_um: float = 1200.0,
     rotation: float = 8.0,
     scaling: float = 0.06,
     anisotropy: float = 0.03,
@@ -185,6 +192,7 @@ def random_deformation(
         Largest displacement by the flow (without the affine map) over the grid, in µm.
     scale_um : float
         How far away the velocity is another one: the standard deviation of its Gaussian covariance, in µm.
+        At the default, identity errs by 650 µm and other programs by 40 to 65 µm on the Allen template at 100 µm.
     rotation : float
         Largest angle about each axis, in degrees.
     scaling, anisotropy : float

@@ -26,6 +26,7 @@ Float64 = NDArray[np.float64]
 
 VALID, MISSING, ARTIFACT = 0, 1, 2
 LANDMARKS = 200
+_TISSUE_POINTS = 10_000  # from which the damage learns where the tissue is
 CASE_FILE = "case.json"
 _IMAGES = ("atlas", "labels", "target", "target_labels", "condition")
 _POINTS = ("landmarks_atlas", "landmarks_target", "landmarks_condition")
@@ -199,11 +200,13 @@ def make_registration_case(
         target += rng.normal(0, _PLAIN_NOISE * white, target.shape).astype(np.float32)
         condition, at_landmarks = np.zeros(grid.shape, np.uint8), np.zeros(len(at_target), np.uint8)
     else:
-        points = grid.centred().points()
-        known = Damage.random(damage, points[target_labels > 0], orientation, rng)
+        still = deformation.motion.inverse()  # damage belongs to the sample and moves with it
+        points = still.apply(grid.centred().points())
+        _, tissue = _tissue(labels, atlas_grid, deformation, _TISSUE_POINTS, rng)
+        known = Damage.random(damage, still.apply(tissue), orientation, rng)
         intact = Spline.of(foreign_contrast(atlas, labels, white, damage, rng)).at(indices)
         target = known.apply(intact, points, rng)
-        condition, at_landmarks = _condition(known, points), _condition(known, at_target)
+        condition, at_landmarks = _condition(known, points), _condition(known, still.apply(at_target))
     return RegistrationCase(
         atlas=atlas,
         labels=labels,
@@ -231,7 +234,7 @@ def atlas_positions(deformation: Deformation, grid: Grid) -> Float64:
     size = [int(np.ceil(e / s)) + 4 for e, s in zip(grid.extent, spacing, strict=True)]
     x, y, z = (-(n - 1) / 2 * s for n, s in zip(size, spacing, strict=True))
     control = Grid((size[0], size[1], size[2]), (spacing[0], spacing[1], spacing[2]), (x, y, z))
-    back = deformation.affine.inverse()
+    back = (deformation.motion @ deformation.affine).inverse()
     points = control.points()
     moved = deformation.to_atlas(points) - back.apply(points)
     positions = back.apply(grid.points())
@@ -262,12 +265,8 @@ def _landmarks(
     deformation: Deformation,
     rng: np.random.Generator,
 ) -> tuple[Float64, Float64]:
-    """Random points of the tissue, and where they go; both centred."""
-    tissue = np.argwhere(labels > 0)[:, ::-1]
-    chosen = tissue[rng.integers(len(tissue), size=8 * LANDMARKS)] + rng.uniform(-0.5, 0.5, (8 * LANDMARKS, 3))
-    grid = atlas_grid.centred()
-    points = chosen * grid.spacing + grid.origin
-    moved = deformation.to_target(points)
+    """Landmarks in atlas and target; both centred."""
+    points, moved = _tissue(labels, atlas_grid, deformation, 8 * LANDMARKS, rng)
     inside = np.all(np.abs(moved) < np.array(target_grid.extent) / 2, axis=1)
     if inside.sum() < LANDMARKS:
         raise InputError(
@@ -275,6 +274,16 @@ def _landmarks(
             fix="a larger target_grid, or a deformation that moves less",
         )
     return points[inside][:LANDMARKS], moved[inside][:LANDMARKS]
+
+
+def _tissue(
+    labels: NDArray[Any], grid: Grid, deformation: Deformation, count: int, rng: np.random.Generator
+) -> tuple[Float64, Float64]:
+    """Random points of the tissue, and where they go; both centred."""
+    tissue = np.argwhere(labels > 0)[:, ::-1]
+    chosen = tissue[rng.integers(len(tissue), size=count)] + rng.uniform(-0.5, 0.5, (count, 3))
+    points = chosen * grid.spacing + grid.centred().origin
+    return points, deformation.to_target(points)
 
 
 def _condition(damage: Damage, points: Float64) -> NDArray[np.uint8]:

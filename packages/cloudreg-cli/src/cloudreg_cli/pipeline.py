@@ -151,7 +151,7 @@ def run_in_pool(
         for problem in raw.report.problems:
             run.warn(f"left out: {problem}")
         if look is not None:
-            record_look(run, look, aligned)
+            record_look(run, look)
         if raw.crop is not None:
             run.warn(raw.crop.in_words(data.grid))
         first = _shaded(run, raw, aligned, options, None) if options.placement is None else None

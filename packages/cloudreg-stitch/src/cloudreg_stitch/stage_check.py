@@ -229,9 +229,9 @@ def look_at_stage(
     return report
 
 
-def record_look(run: Run, report: StageReport, channel: str) -> None:
+def record_look(run: Run, report: StageReport) -> None:
     """Put what was seen, and what it cost, into the journal and the provenance of a run."""
-    run.stage("stage check", _record, [Unit("overlaps", report)], channel=channel)
+    run.stage("stage check", _record, [Unit("overlaps", report)])  # of the acquisition, not of a channel
     if report.silent:
         run.warn(
             f"nothing in the overlaps along {' and '.join(report.silent)} shows whether the tiles lie as the "

@@ -168,7 +168,7 @@ def stitch(
         progress=progress,
         overwrite=options.overwrite,
     ) as run:
-        _tell(run, look, crop, data, aligned)
+        _tell(run, look, crop, data)
         placement = _placement(run, sources, aligned, options)
         fusions = []
         for channel in channels if options.steps != "align" else ():
@@ -268,10 +268,10 @@ class _Sources:
         return folder / f"{channel}.tif" if folder is not None else None
 
 
-def _tell(run: Run, look: StageReport | None, crop: Crop | None, data: Acquisition, aligned: str) -> None:
+def _tell(run: Run, look: StageReport | None, crop: Crop | None, data: Acquisition) -> None:
     """Put what was found before the run began into its provenance."""
     if look is not None:
-        record_look(run, look, aligned)
+        record_look(run, look)
     if crop is not None:
         run.warn(crop.in_words(data.grid))
 

@@ -4,6 +4,8 @@
     python benchmarks/registration.py --methods cloudreg --seeds 11-14   # any seeds, ours alone
     python benchmarks/registration.py --only starts,voxel-scales,large   # the other topics
 
+Points, labels on a native grid and their memory are measured by `benchmarks/transform.py`.
+
 Every run is a process of its own: seconds are those of the registration (its affine stage included, imports and
 reading not), MB its peak. Landmarks in µm, atlas to target; "valid" are those in tissue that is there and not
 outshone. "return" is how far points of the tissue come back beside where they began, in µm.

@@ -75,18 +75,17 @@ def otsu(values):
 
 
 def register_real(array, orientation, threads, extra, picture):
-    import torch
-
     from cloudreg_register.image import Image
     from cloudreg_register.registration import RegisterOptions, register
     from registering.measures import nearest
 
-    torch.set_num_threads(threads)
     image, labels, voxel, code = cases.atlas(100)
     target = Image.of_array(array, VOXEL, orientation, "real brain")
     atlas = Image.of_array(np.asarray(image, np.float32), voxel, code, "atlas")
     began = time.perf_counter()
-    result = register(target, atlas, options=RegisterOptions(**({"resolution": 100.0} | extra)))
+    result = register(
+        target, atlas, options=RegisterOptions(**({"resolution": 100.0, "threads": threads} | extra))
+    )
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     positions, _ = result.transform.to_atlas(target.grid.points().reshape(-1, 3))

@@ -1,6 +1,7 @@
 """Methods by name: each takes a case and gives `Maps`; all but cloudreg are peers that may not be installed."""
 
 import importlib.util
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -34,19 +35,16 @@ def identity(case, threads):
     return Maps(lambda points: points + shift, lambda points: points - shift)
 
 
-def cloudreg(case, threads, **options):
-    import torch
-
+def cloudreg(case, threads, effort=1.0, **options):
+    """effort: so many times the iterations of the defaults."""
     from cloudreg_register.image import Image
     from cloudreg_register.registration import RegisterOptions, register
 
-    torch.set_num_threads(threads)
     target = Image.of_array(case.target, case.target_grid.spacing, case.orientation, "target")
     template = Image.of_array(
         np.asarray(case.atlas, np.float32), case.atlas_grid.spacing, case.orientation, "atlas"
     )
-    options.setdefault("resolution", float(max(case.atlas_grid.spacing)))
-    result = register(target, template, options=RegisterOptions(**options))
+    result = register(target, template, register_options(RegisterOptions, case, threads, effort, options))
     transform = result.transform
     confidence = None
     if transform.confidence is not None:
@@ -65,7 +63,18 @@ def cloudreg(case, threads, **options):
     )
 
 
+def register_options(kind, case, threads, effort, given):
+    """Options from JSON: lists are tuples there."""
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    chosen = kind(**({"resolution": float(max(case.atlas_grid.spacing)), "threads": threads} | given))
+    if effort == 1:
+        return chosen
+    return replace(chosen, iterations=tuple(max(1, round(effort * n)) for n in chosen.iterations))
+
+
 def history(result):
-    """Energy by iteration, as plain numbers."""
-    entries = [getattr(entry, "energy", entry) for entry in getattr(result, "history", ())]
-    return [float(entry) for entry in entries if np.isscalar(entry)]
+    """The steps as plain numbers."""
+    return [
+        {key: value for key, value in asdict(step).items() if isinstance(value, (int, float))}
+        for step in result.history
+    ]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cloudreg_io.synthetic import RegistrationCase
-from registering import apart, brains, cases, tables, transforms
+from registering import apart, brains, cases, tables
 from registering.peers import GREEDY
 
 BUDGETS = ("10x5x0", "50x20x5", "100x60x20", "100x100x60", "200x200x200")
@@ -75,9 +75,8 @@ def curve(options, record):
             record(topic="curve", kind=kind, seed=seed, method="cloudreg", effort=share, **result)
             rows.append((f"cloudreg, {share:g} × the iterations", result))
             if share == 1.0 and result.get("history"):
-                energies = result["history"]
-                picked = np.unique(np.geomspace(1, len(energies), 12).astype(int))
-                print("iteration, energy:", ", ".join(f"{i}: {energies[i - 1]:.5g}" for i in picked))
+                for step in result["history"]:
+                    print("  ".join(f"{key} {value:.6g}" for key, value in step.items()))
         for budget in BUDGETS:
             for method in ("greedy2", "greedy3"):
                 options_of = {"iterations": budget}
@@ -98,7 +97,7 @@ def fine(options, record):
 def classic(options, record):
     """The schedule and cost of the original, and ours on the same grid: seconds per iteration."""
     folder, rows = cases.make(options.cache, "plain", options.seeds[0], options.resolution), []
-    for label, more in (("ours", {}), ("classic", {"classic": True, "iterations": 30})):
+    for label, more in (("ours", {}), ("classic", {"classic": True})):
         result = ours(options, folder, measure=False, **more)
         record(topic="classic", label=label, **result)
         count = len(result.get("history") or [])
@@ -134,6 +133,4 @@ TOPICS = {
     "classic": classic,
     "human": human,
     "real": brains.real,
-    "points": transforms.points,
-    "labels": transforms.labels,
 }

@@ -35,6 +35,7 @@ STRUCTURES = f"{REGISTRATION}/structures.csv"
 # Python, cloud-volume, and torch where a transform is read (measured)
 _PROGRAMS = Programs(220_000_000, 85_000_000)
 _READ = 4  # cloud-volume holds a box up to three times
+_COPIES = 4  # of all points: as read, as indices, sorted
 _RUN_BYTES = 24  # a voxel: hemisphere, and the runs of a block where every voxel is one
 
 
@@ -130,7 +131,8 @@ def measure(
         if pool is None:
             return None
         inputs = gathered(out, options)
-        Budget.of(memory, jobs, _PROGRAMS).require(Need("counting a block of voxels", block_bytes(inputs)))
+        points = 0 if inputs.points is None else _COPIES * inputs.points.nbytes
+        Budget.of(memory, jobs, _PROGRAMS).require(Need("counting", block_bytes(inputs), points))
         with open_run(
             out,
             command="regions",

@@ -73,11 +73,11 @@ class Midplane:
         upper = np.array(self.grid.size) - 1
         index = np.clip(self.grid.index_of(points), 0, upper)
         low = np.minimum(index.astype(np.intp), upper - 1)
-        part = index - low
+        # per axis, the weight of the sample below and of that above
+        weights = [(1 - part, part) for part in (index - low).T]
         total = np.zeros(len(index))
-        for corner in np.ndindex(2, 2, 2):
-            weight = np.where(corner, part, 1 - part).prod(axis=1)
-            x, y, z = (low + corner).T
-            total += weight * self.distance[z, y, x]
+        for i, j, k in np.ndindex(2, 2, 2):
+            x, y, z = low[:, 0] + i, low[:, 1] + j, low[:, 2] + k
+            total += weights[0][i] * weights[1][j] * weights[2][k] * self.distance[z, y, x]
         mask: NDArray[np.bool_] = total > 0
         return mask

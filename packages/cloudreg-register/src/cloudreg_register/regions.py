@@ -217,8 +217,9 @@ def _look_up(part: _Part) -> list[list[Any]]:
 
 def _boxes(index: NDArray[np.int64], labels: Volume) -> Iterator[tuple[NDArray[np.intp], Bounds]]:
     """The chunks that hold points, and which points."""
-    chunk = labels.spec.chunk
-    _, group = np.unique(index // np.array(chunk), axis=0, return_inverse=True)
+    along_x, along_y, _ = labels.scale().chunks
+    x, y, z = (index // np.array(labels.spec.chunk)).T
+    group = (z * along_y + y) * along_x + x
     order = np.argsort(group, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
         lower, upper = index[rows].min(axis=0), index[rows].max(axis=0) + 1

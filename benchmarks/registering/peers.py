@@ -76,7 +76,6 @@ def syn(case, threads=2):
 
 def dipy(case, threads=2):
     from dipy.align import affine_registration, syn_registration
-    from dipy.align.metrics import CCMetric
 
     del threads
     (target, grid), (atlas, atlas_grid) = _images(case)
@@ -101,7 +100,6 @@ def dipy(case, threads=2):
         level_iters=[60, 60, 25],
         prealign=start,
     )
-    del CCMetric
 
     def to_atlas(points):
         return found.transform_points(_mm(points, case.target_grid)) * 1000 + case.atlas_grid.centre

@@ -157,24 +157,19 @@ def test_an_absent_file(tmp_path):
         read_annotations(tmp_path / "none.json", voxel_size=VOXEL)
 
 
-KEYS = [
-    "layers",
-    "annotations",
-    "source",
-    "transform",
-    "matrix",
-    "dimensions",
-    "outputDimensions",
-    "inputDimensions",
-    "point",
-    "type",
-    "x",
-    "y",
-    "z",
-    "name",
-    "description",
-    "id",
-]
+KEYS = (
+    *(
+        "layers",
+        "annotations",
+        "source",
+        "transform",
+        "matrix",
+        "dimensions",
+        "outputDimensions",
+        "inputDimensions",
+    ),
+    *("point", "type", "x", "y", "z", "name", "description", "id"),
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 10**19) | st.floats() | st.sampled_from(["m", "um", "point", "x"]),
     lambda inner: (

@@ -73,6 +73,12 @@ def sample_adjoint(
     [c, z, y, x] and [..., 3]
     """
     by_field, by_positions = torch.ops.aten.grid_sampler_3d_backward(
-        weights[None].contiguous(), field[None], positions[None], _BILINEAR, _BORDER, True, [of_field, of_positions]
+        weights[None].contiguous(),
+        field[None],
+        positions[None],
+        _BILINEAR,
+        _BORDER,
+        True,
+        [of_field, of_positions],
     )
     return (by_field[0] if of_field else None), (by_positions[0] if of_positions else None)

@@ -1,0 +1,149 @@
+"""Objective: the energy of a map between an atlas and a sample at one level, and the quadratic model of it.
+
+Energy = negative log-likelihood of the sample under the mixture of `weights`, with tissue expected as `contrast` says
+of the deformed atlas, per cubic unit of length, plus ½ ‖v‖² / strength². `evaluate` does one expectation and one
+maximisation: contrast from the weights of last time, then weights and the mixture's parameters. At the optimum of
+the contrast and the weights the derivative of the energy by the map is the one with both held still, so the force
+is exact; the model (`newton`) is Gauss-Newton.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cloudreg_register import affine as affine_steps
+from cloudreg_register.affine import AffineMode
+from cloudreg_register.contrast import Contrast
+from cloudreg_register.coordinates import Coordinates
+from cloudreg_register.deformed import DeformedAtlas
+from cloudreg_register.newton import Quadratic
+from cloudreg_register.regulariser import Regulariser
+from cloudreg_register.weights import Mixture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Map:
+    """What is sought: a velocity [t, 3, z, y, x] in µm per unit time, and an affine map [4, 4] (float64, µm)."""
+
+    velocity: Tensor
+    affine: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Belief:
+    """What is believed about the sample beside the map: which voxels show tissue [z, y, x], and the mixture."""
+
+    tissue: Tensor
+    mixture: Mixture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """An energy, its parts, what is believed now, and the model of the energy around the map."""
+
+    energy: float
+    regularisation: float
+    belief: Belief
+    model: Quadratic
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Objective:
+    """A registration at one level.
+
+    Attributes
+    ----------
+    atlas : [z, y, x]
+        Intensities from −1 to 1.
+    sample, imaged : [z, y, x]
+        The sample, and how far each voxel was imaged (0 to 1).
+    on_atlas, on_sample, on_velocity : Coordinates
+        Of these, and of the velocity.
+    regulariser : Regulariser
+    generators : [k, 4, 4]
+        Of the kind of affine map.
+    per_voxel : float
+        What a voxel of the sample counts.
+    window : (z, y, x) int
+        Of the contrast, in voxels.
+    order : int
+        Of the contrast.
+    ridge : float
+    scatter : float
+        Smallest expected error of a voxel.
+    substeps : int
+        Of the flow.
+    gathered : int
+        Voxels that are gathered as one for the curvature.
+    """
+
+    atlas: Tensor
+    sample: Tensor
+    imaged: Tensor
+    on_atlas: Coordinates
+    on_sample: Coordinates
+    on_velocity: Coordinates
+    regulariser: Regulariser
+    generators: Tensor
+    fields: Tensor
+    per_voxel: float
+    window: tuple[int, int, int]
+    order: int
+    ridge: float
+    scatter: float
+    substeps: int
+    gathered: int
+
+    def start(self) -> Belief:
+        """What to believe before anything was compared: every imaged voxel shows tissue."""
+        return Belief(torch.ones_like(self.imaged), Mixture.of_image(self.sample, self.imaged))
+
+    def deformed(self, at: Map) -> DeformedAtlas:
+        """The atlas on the sample's grid."""
+        return DeformedAtlas.of(
+            self.atlas, self.on_atlas, at.velocity, self.on_velocity, at.affine, self.on_sample, self.substeps
+        )
+
+    def evaluate(self, at: Map, belief: Belief) -> Evaluation:
+        """The energy at a map, given what was believed before."""
+        deformed = self.deformed(at)
+        contrast = Contrast.fit(
+            deformed.values,
+            self.sample,
+            belief.tissue * self.imaged,
+            self.window,
+            order=self.order,
+            ridge=self.ridge,
+        )
+        expected, slope, variance = contrast.at(deformed.values)
+        spread = variance.clamp(min=self.scatter**2).sqrt()
+        parts, unlikely = belief.mixture.responsibilities(self.sample, expected, spread)
+        regularisation = self.regulariser.energy(at.velocity)
+        energy = self.per_voxel * float((self.imaged * unlikely).sum(dtype=torch.float64)) + regularisation
+        after = Belief(parts[0], belief.mixture.updated(self.sample, parts, self.imaged))
+        weight = (self.per_voxel * parts[0] * self.imaged) / spread**2
+        model = self._model(at, deformed, slope, weight, expected - self.sample)
+        return Evaluation(energy, regularisation, after, model)
+
+    def _model(self, at: Map, deformed: DeformedAtlas, slope: Tensor, weight: Tensor, error: Tensor) -> Quadratic:
+        gradient = slope * deformed.gradient()
+        force = weight * error * gradient
+        by_rest = deformed.rest_force(force)
+        data = deformed.velocity_force(force).sum(dim=0)
+        return Quadratic(
+            curvature=deformed.curvature(gradient, weight, self.gathered),
+            smoothness=self.regulariser.multiplier,
+            fields=self.fields,
+            by_velocity=data + self.regulariser.applied(at.velocity[0]),
+            by_affine=affine_steps.gradient(self.generators, by_rest, deformed.rest),
+        )
+
+
+def make_generators(mode: AffineMode, on_velocity: Coordinates) -> tuple[Tensor, Tensor]:
+    """Generators of a kind of affine map, and their fields on the velocity's grid."""
+    radius = max(on_velocity.grid.extent) / 4
+    made = affine_steps.generators(mode, radius)
+    return made, affine_steps.generated_fields(on_velocity, made)

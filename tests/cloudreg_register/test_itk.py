@@ -29,7 +29,7 @@ def test_simpleitk_moves_the_same_points_to_the_same_places(tmp_path, to):
     error = np.linalg.norm(found - expected, axis=1)
     assert np.linalg.norm(expected - points, axis=1).mean() > 100
     assert error.max() < 1.0
-    assert error.mean() == pytest.approx(report.error_mean_um, rel=0.2)
+    assert error.mean() == pytest.approx(report.error_mean_um, rel=0.6)  # of other points
     # at the field's own samples nothing is interpolated
     samples = report.grid.points()[1:-1:9, 1:-1:9, 1:-1:9].reshape(-1, 3)
     at = np.array([field.TransformPoint(point) for point in samples.tolist()])

@@ -21,7 +21,7 @@ from cloudreg_register.weights import Mixture
 
 def save(path: Path, state: State, key: str) -> None:
     """Write a state, atomically. `key` says of which inputs and options it is."""
-    arrays = {"velocity": state.at.velocity.numpy(), "affine": state.at.affine.numpy()}
+    arrays: dict[str, Any] = {"velocity": state.at.velocity.cpu().numpy(), "affine": state.at.affine.numpy()}
     value: dict[str, Any] = {
         "key": key,
         "level": state.level,
@@ -31,15 +31,15 @@ def save(path: Path, state: State, key: str) -> None:
         "history": [asdict(step) for step in state.history],
     }
     if state.belief is not None:
-        arrays["tissue"] = state.belief.tissue.numpy()
+        arrays["tissue"] = state.belief.tissue.cpu().numpy()
         value["mixture"] = asdict(state.belief.mixture)
     stream = io.BytesIO()
     np.savez(stream, value=np.array(json.dumps(value)), **arrays)
     write_bytes(path, stream.getvalue())
 
 
-def load(path: Path, key: str) -> State | None:
-    """Read a state; None when there is none, or it is of other inputs or options.
+def load(path: Path, key: str, device: torch.device) -> State | None:
+    """Read a state onto a device; None when there is none, or it is of other inputs or options.
 
     Raises
     ------
@@ -54,22 +54,22 @@ def load(path: Path, key: str) -> State | None:
         return None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(
-            f"{path}: a checkpoint that cannot be read: {error}", fix=f"delete it: the work begins again"
+            f"{path}: a checkpoint that cannot be read: {error}", fix="delete it: the work begins again"
         ) from error
-    return _state(value, arrays) if value["key"] == key else None
+    return _state(value, arrays, device) if value["key"] == key else None
 
 
-def _state(value: dict[str, Any], arrays: dict[str, torch.Tensor]) -> State:
+def _state(value: dict[str, Any], arrays: dict[str, torch.Tensor], device: torch.device) -> State:
     belief = None
     if "mixture" in value:
-        mixture = {
+        mixture: dict[str, Any] = {
             name: tuple(part) if isinstance(part, list) else part for name, part in value["mixture"].items()
         }
-        belief = Belief(arrays["tissue"], Mixture(**mixture))
+        belief = Belief(arrays["tissue"].to(device), Mixture(**mixture))
     return State(
         level=value["level"],
         iteration=value["iteration"],
-        at=Map(arrays["velocity"], arrays["affine"]),
+        at=Map(arrays["velocity"].to(device), arrays["affine"]),
         belief=belief,
         damping=value["damping"],
         small=value["small"],

@@ -8,7 +8,6 @@ confidence = curvature / (curvature + stiffness), near 1 in textured tissue, nea
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool3d, pad
@@ -37,7 +36,7 @@ def confidence_map(
     gathered, coarse = _summed(curvature, grid, (factors[2], factors[1], factors[0]))
     stiffness = float(objective.regulariser.multiplier.min()) * _samples_per(objective, factors)
     stiffness *= 2.0**4  # the eigenvalue (1 + a² k²)^p at k = 1 / a
-    return (gathered / (gathered + stiffness)).numpy().astype(np.float32), coarse
+    return (gathered / (gathered + stiffness)).cpu().numpy().astype(np.float32), coarse
 
 
 def _summed(field: Tensor, grid: Grid, factors: tuple[int, int, int]) -> tuple[Tensor, Grid]:

@@ -10,6 +10,8 @@ from torch import Tensor
 from cloudreg_io.space import Grid
 from cloudreg_register.sampling import sample
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coordinates:
@@ -24,7 +26,7 @@ class Coordinates:
 
     grid: Grid
     dtype: torch.dtype = torch.float32
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -44,7 +44,7 @@ class DeformedAtlas:
     _on_velocity: Coordinates
 
     @classmethod
-    def of(  # noqa: PLR0913, PLR0917 -- three fields and their grids
+    def of(
         cls,
         atlas: Tensor,
         on_atlas: Coordinates,

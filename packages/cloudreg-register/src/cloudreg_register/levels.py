@@ -14,6 +14,7 @@ from cloudreg_io.space import Grid
 from cloudreg_register.regulariser import fft_size
 
 _UNITS_PER_EXTENT = 26.4
+_FINEST = 0.2  # units
 _COARSEST = 0.8  # units: voxels about as large as the detail that the smoothness lets through
 _MARGIN = 2.0  # units around the atlas, for the flow and the periodic kernel
 _VELOCITY_SPACING = (0.4, 0.8)  # units: at finer levels, at the coarsest
@@ -51,6 +52,11 @@ class Level:
 def unit_length(atlas: Grid) -> float:
     """The unit of length of an atlas, in µm."""
     return max(atlas.extent) / _UNITS_PER_EXTENT
+
+
+def default_resolution(atlas: Grid) -> float:
+    """The voxel size of the finest level where none is given, in µm."""
+    return _FINEST * unit_length(atlas)
 
 
 def default_levels(atlas: Grid, resolution: float, iterations: tuple[int, int, int]) -> list[Level]:

@@ -73,12 +73,12 @@ class Quadratic:
     def moved(self, velocity: Tensor, affine: Tensor) -> Tensor:
         """What a step moves each sample by, to first order: [3, z, y, x] in µm."""
         fields = self.fields.reshape(len(self.fields), -1)
-        return velocity + (affine.to(fields.dtype) @ fields).reshape(velocity.shape)
+        return velocity + (affine.to(fields) @ fields).reshape(velocity.shape)
 
     def _applied(self, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         pulled = self._pulled(self.moved(w, b))
         by_affine = self.fields.reshape(len(self.fields), -1) @ pulled.flatten()
-        return filtered(w, self.smoothness) + pulled, by_affine.double()
+        return filtered(w, self.smoothness) + pulled, by_affine.double().cpu()
 
     def _pulled(self, field: Tensor) -> Tensor:
         xx, xy, xz, yy, yz, zz = self.curvature
@@ -88,7 +88,7 @@ class Quadratic:
     def _affine_inverse(self) -> Tensor:
         flat = self.fields.reshape(len(self.fields), -1)
         pulled = torch.stack([self._pulled(field) for field in self.fields]).reshape(flat.shape)
-        block = (flat @ pulled.T).double()
+        block = (flat @ pulled.T).double().cpu()
         ridge = _RELATIVE_RIDGE * block.diagonal().clamp(min=float(block.diagonal().max()) * 1e-9 + 1e-30)
         return torch.linalg.inv(block + torch.diag(ridge))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cloudreg_register.affine import AffineMode
+from cloudreg_register.device import Device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,8 +14,8 @@ class RegisterOptions:
 
     Attributes
     ----------
-    resolution : float
-        Voxel size of the finest level, in µm.
+    resolution : float or None
+        Voxel size of the finest level, in µm. None: 1/132 of the atlas's longest extent; 100 µm for a mouse.
     mode : AffineMode
     regularization : float
         Higher lets the map bend more: the norm of the velocity counts 1 / regularization².
@@ -32,9 +33,11 @@ class RegisterOptions:
         A level ends when its steps are shorter than this many of its voxels, in the mean over the tissue.
     threads : int
         Of torch; the result depends on it in the last bits.
+    device : Device
+        On a graphics card sums are not taken in a fixed order: results differ in the last bits from run to run.
     """
 
-    resolution: float = 100.0
+    resolution: float | None = None
     mode: AffineMode = AffineMode.AFFINE
     regularization: float = 4.0
     iterations: tuple[int, int, int] = (20, 12, 16)
@@ -45,3 +48,4 @@ class RegisterOptions:
     bias_correction: bool = False
     tolerance: float = 0.02
     threads: int = 2
+    device: Device = Device.AUTO

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import avg_pool3d
 
 from cloudreg_io.space import Grid, vector3
-from cloudreg_register.coordinates import Coordinates
+from cloudreg_register.coordinates import CPU, Coordinates
 from cloudreg_register.image import Image
-from cloudreg_register.levels import Level, unit_length, velocity_grid
+from cloudreg_register.levels import Level, default_resolution, unit_length, velocity_grid
 from cloudreg_register.objective import Map, Objective, make_generators
 from cloudreg_register.options import RegisterOptions
 from cloudreg_register.preparation import compressed, imaged_weights, stretched
@@ -38,6 +37,7 @@ class Problem:
         Centred.
     options : RegisterOptions
     dtype : torch.dtype
+    device : torch.device
     """
 
     atlas: Tensor
@@ -47,21 +47,38 @@ class Problem:
     sample_grid: Grid
     options: RegisterOptions
     dtype: torch.dtype = torch.float32
+    device: torch.device = CPU
 
     @classmethod
-    def of(cls, target: Image, atlas: Image, options: RegisterOptions) -> Problem:
+    def of(
+        cls,
+        target: Image,
+        atlas: Image,
+        options: RegisterOptions,
+        *,
+        device: torch.device = CPU,
+        dtype: torch.dtype = torch.float32,
+    ) -> Problem:
         """Prepare two images at any voxel size."""
-        target, atlas = target.resampled(options.resolution), atlas.resampled(options.resolution)
+        resolution = options.resolution or default_resolution(atlas.mip0)
+        target, atlas = target.resampled(resolution), atlas.resampled(resolution)
         seen = np.asarray(target.array, np.float32)
         imaged = imaged_weights(seen) if options.missing_data else np.ones(seen.shape, np.float32)
         return cls(
-            _tensor(stretched(np.asarray(atlas.array, np.float32))),
-            _tensor(compressed(seen, imaged)),
-            _tensor(imaged),
+            _tensor(stretched(np.asarray(atlas.array, np.float32)), dtype, device),
+            _tensor(compressed(seen, imaged), dtype, device),
+            _tensor(imaged, dtype, device),
             atlas.centred_grid,
             target.centred_grid,
             options,
+            dtype,
+            device,
         )
+
+    @property
+    def resolution(self) -> float:
+        """The voxel size of the finest level, in µm: images coarser than wanted stay as they are."""
+        return min(self.sample_grid.spacing)
 
     def objective(self, level: Level) -> Objective:
         """The objective of a level."""
@@ -69,7 +86,7 @@ class Problem:
         imaged, _ = _reduced(self.imaged, self.sample_grid, level.factor)
         atlas, atlas_grid = _with_border(*_reduced(self.atlas, self.atlas_grid, level.factor))
         unit = unit_length(self.atlas_grid)
-        on_velocity = Coordinates(velocity_grid(self.atlas_grid, level.velocity_spacing), self.dtype)
+        on_velocity = self._coordinates(velocity_grid(self.atlas_grid, level.velocity_spacing))
         weight = on_velocity.sample_volume / unit**5 / self.options.regularization**2
         generators, fields = make_generators(self.options.mode, on_velocity)
         coarse = min(on_velocity.grid.spacing) > 1.5 * max(on_sample.grid.spacing)
@@ -77,7 +94,7 @@ class Problem:
             atlas=atlas,
             sample=sample,
             imaged=imaged,
-            on_atlas=Coordinates(atlas_grid, self.dtype),
+            on_atlas=self._coordinates(atlas_grid),
             on_sample=on_sample,
             on_velocity=on_velocity,
             regulariser=Regulariser(on_velocity, unit, _POWER, weight),
@@ -94,19 +111,22 @@ class Problem:
 
     def brought(self, at: Map, before: Grid | None, level: Level) -> Map:
         """A map from the velocity's grid at one level (None: there is no velocity yet) to that of another."""
-        onto = Coordinates(velocity_grid(self.atlas_grid, level.velocity_spacing), self.dtype)
+        onto = self._coordinates(velocity_grid(self.atlas_grid, level.velocity_spacing))
         if before is None:
-            return Map(torch.zeros((1, 3, *onto.shape), dtype=self.dtype), at.affine)
+            return Map(torch.zeros((1, 3, *onto.shape), dtype=self.dtype, device=self.device), at.affine)
         if before == onto.grid:
             return at
-        from_grid = Coordinates(before, self.dtype)
+        from_grid = self._coordinates(before)
         return Map(torch.stack([from_grid.resampled(part, onto) for part in at.velocity]), at.affine)
 
     def _sample(self, factor: int) -> tuple[Tensor, Coordinates]:
         """The sample at a level: means over what was imaged."""
         seen, grid = _reduced(self.sample * self.imaged, self.sample_grid, factor)
         imaged, _ = _reduced(self.imaged, self.sample_grid, factor)
-        return seen / imaged.clamp(min=1e-6) * (imaged > 0), Coordinates(grid, self.dtype)
+        return seen / imaged.clamp(min=1e-6) * (imaged > 0), self._coordinates(grid)
+
+    def _coordinates(self, grid: Grid) -> Coordinates:
+        return Coordinates(grid, self.dtype, self.device)
 
     def _window(self, level: Level, grid: Grid) -> tuple[int, int, int]:
         if not self.options.local_contrast:
@@ -135,5 +155,5 @@ def _with_border(field: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
     return padded, Grid((size[0], size[1], size[2]), grid.spacing, (origin[0], origin[1], origin[2]))
 
 
-def _tensor(array: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+def _tensor(array: NDArray[np.float32], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device, dtype)

@@ -19,9 +19,10 @@ from cloudreg_io.space import Affine
 from cloudreg_register import checkpoint as checkpoints
 from cloudreg_register.confidence import confidence_map
 from cloudreg_register.descent import State, Step, descend
+from cloudreg_register.device import chosen_device
 from cloudreg_register.image import Image
 from cloudreg_register.initial import initial_affine
-from cloudreg_register.levels import Level, default_levels, unit_length, velocity_grid
+from cloudreg_register.levels import default_levels, unit_length, velocity_grid
 from cloudreg_register.objective import Map, Objective
 from cloudreg_register.options import RegisterOptions
 from cloudreg_register.problem import Problem
@@ -72,14 +73,17 @@ def register(
     ------
     InputError
         The checkpoint is damaged.
+    ToolError
+        There is no such device.
     """
     options = options or RegisterOptions()
     torch.set_num_threads(options.threads)
-    problem = Problem.of(target, atlas, options)
+    device = chosen_device(options.device)
+    problem = Problem.of(target, atlas, options, device=device)
     start = start or initial_affine(atlas.orientation, target.orientation)
-    levels = default_levels(problem.atlas_grid, options.resolution, options.iterations)
-    key = digest([key, repr(options), start.matrix.tolist(), [repr(level) for level in levels]])
-    state = checkpoints.load(checkpoint, key) if checkpoint else None
+    levels = default_levels(problem.atlas_grid, problem.resolution, options.iterations)
+    key = digest([key, repr(options), device.type, start.matrix.tolist(), [repr(level) for level in levels]])
+    state = checkpoints.load(checkpoint, key, device) if checkpoint else None
     if state is None:
         begin = torch.from_numpy(start.matrix.copy())
         state = State(0, 0, Map(torch.zeros((1, 3, 2, 2, 2)), begin))
@@ -111,7 +115,7 @@ def _transform(problem: Problem, objective: Objective, state: State, target: Ima
     confidence, grid = confidence_map(objective, state.at, state.belief, unit_length(problem.atlas_grid))
     return Transform(
         Affine(state.at.affine.numpy()),
-        state.at.velocity.float().numpy(),
+        state.at.velocity.float().cpu().numpy(),
         objective.on_velocity.grid,
         atlas.frame,
         target.frame,

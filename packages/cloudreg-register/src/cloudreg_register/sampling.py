@@ -22,7 +22,8 @@ def identity(shape: Sequence[int], like: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _identity(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    axes = [torch.linspace(-1, 1, n, dtype=dtype, device=device) if n > 1 else torch.zeros(1) for n in shape]
+    like = torch.zeros(1, dtype=dtype, device=device)
+    axes = [torch.linspace(-1, 1, n, dtype=dtype, device=device) if n > 1 else like for n in shape]
     z, y, x = torch.meshgrid(*axes, indexing="ij")
     return torch.stack([x, y, z], dim=-1)
 

@@ -1,0 +1,203 @@
+"""Search: which way round a brain lies, when its orientation code cannot be relied on.
+
+The start that was given is composed with the 24 proper rotations that take axes to axes, and with turns half way
+between them; tissue is laid upon tissue by its centre of mass. All take a Gauss-Newton step of a similarity at
+voxels of 1.6 units (800 µm on the mouse), the most likely ones take more, the last few at half that voxel size;
+they are ranked by the likelihood of the sample (successive halving: Jamieson and Talwalkar, AISTATS 2016). One
+contrast is fitted to the whole image: local ones could explain a brain that lies the wrong way round.
+
+Only proper rotations are tried, because no image can decide between a brain and its mirror image where the atlas
+is its own mirror image, as the Allen template is: handedness comes from the orientation codes alone. How likely
+the mirror image of the best start is, is reported beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import permutations, product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cloudreg_io.run import NO_PROGRESS, Progress
+from cloudreg_io.space import Affine, Orientation
+from cloudreg_register.affine import AffineMode
+from cloudreg_register.descent import State, descend
+from cloudreg_register.image import Image
+from cloudreg_register.initial import centred_on_tissue
+from cloudreg_register.levels import Level, unit_length
+from cloudreg_register.objective import Map, Objective
+from cloudreg_register.options import RegisterOptions
+from cloudreg_register.problem import Problem
+from cloudreg_register.tissue import Tissue
+
+Matrix = NDArray[np.float64]
+
+_RESOLUTION = 0.8  # units: voxels of the last round; those of the first are twice as large
+_SCATTER = (0.5, 0.3)  # smallest expected error of a voxel in the first rounds, in the last
+_VELOCITY_SPACING = 2.0  # units: there is no velocity, only the moments of the curvature are kept on its grid
+_ROUNDS = ((96, 1), (24, 3), (8, 8), (3, 4))  # how many starts are refined by how many steps
+_SMALLEST = 8  # voxels of the thinnest axis that may be halved
+_SAME_DEGREES = 15.0  # starts that end as near as this to each other are one
+_OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A start, and how likely it is.
+
+    Attributes
+    ----------
+    orientation : Orientation
+        The code of the target with which it starts so without a quarter turn.
+    affine : Affine
+        From the centred atlas to the centred target, in µm.
+    score : float
+        Mean logarithm of the likelihood of a voxel, up to a constant that all starts share: higher is better.
+    mirror_score : float or None
+        That of the same start with left and right of the atlas exchanged; of the best start only.
+    """
+
+    orientation: Orientation
+    affine: Affine
+    score: float
+    mirror_score: float | None = None
+
+
+def search_start(
+    target: Image,
+    atlas: Image,
+    start: Affine,
+    options: RegisterOptions | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> list[Candidate]:
+    """Look for the start among the 24 proper rotations.
+
+    Parameters
+    ----------
+    target, atlas : Image
+    start : Affine
+        From the centred atlas to the centred target: what the codes say, with a scale or turn that is known.
+    options : RegisterOptions, optional
+    progress : Progress
+
+    Returns
+    -------
+    list of Candidate
+        The most likely first; its affine map is what `register` may start from.
+
+    Raises
+    ------
+    InputError
+        When no tissue can be told from its surroundings.
+    """
+    options = options or RegisterOptions()
+    torch.set_num_threads(options.threads)
+    unit = unit_length(atlas.centred_grid)
+    problem = Problem.of(target, atlas, _search_options(options, _RESOLUTION * unit))
+    tissues = Tissue.of(atlas), Tissue.of(target)
+    starts = [centred_on_tissue(turn @ start, *tissues) for turn in tried_turns()]
+    progress.start("search", sum(count for count, _ in _ROUNDS) + 1, 0)
+    found: list[Scored] = []
+    for number, (count, steps) in enumerate(_ROUNDS):
+        refine = _refiner(problem, unit, steps, coarse=number < len(_ROUNDS) - 1, progress=progress)
+        found = _distinct([refine(affine) for affine in starts[:count]])
+        starts = [affine for _, affine in found]
+    mirrored, _ = refine(starts[0] @ _mirror(atlas.orientation, tissues[0]))
+    progress.finish()
+    ranked = [Candidate(_code(a, atlas.orientation, target.orientation), a, score) for score, a in found]
+    return [replace(ranked[0], mirror_score=mirrored), *ranked[1:]]
+
+
+def quarter_turns() -> list[Affine]:
+    """The 24 proper rotations that take axes to axes; the first is the identity."""
+    signs = product((1.0, -1.0), repeat=3)
+    matrices = (np.diag(s) @ np.eye(3)[list(axes)] for s, axes in product(signs, permutations(range(3))))
+    return [_linear(matrix) for matrix in matrices if np.linalg.det(matrix) > 0]
+
+
+def tried_turns() -> list[Affine]:
+    """The 24, and those turned by a further eighth about each axis: none is farther than 36° from one of them."""
+    eighths = [Affine.from_parameters(rotation=(45.0 * np.eye(3)[axis]).tolist()) for axis in range(3)]
+    return quarter_turns() + [turn @ eighth for eighth in eighths for turn in quarter_turns()]
+
+
+Scored = tuple[float, Affine]
+
+
+def _search_options(options: RegisterOptions, resolution: float) -> RegisterOptions:
+    keeps_scale = options.mode in {AffineMode.RIGID, AffineMode.FIXED_SCALE}
+    mode = AffineMode.RIGID if keeps_scale else AffineMode.SIMILARITY
+    return replace(options, resolution=resolution, mode=mode, local_contrast=False)
+
+
+def _refiner(
+    problem: Problem, unit: float, steps: int, *, coarse: bool, progress: Progress
+) -> Callable[[Affine], Scored]:
+    """What takes a start to a better one nearby, and scores it."""
+    factor = 2 if coarse and min(problem.sample.shape) >= _SMALLEST else 1
+    level = Level(factor, _VELOCITY_SPACING * unit, 1, _SCATTER[0 if coarse else 1], steps, steps)
+    objective = replace(problem.objective(level), substeps=1)
+    still = torch.zeros((1, 3, *objective.on_velocity.shape))
+    counted = objective.per_voxel * float(objective.imaged.sum(dtype=torch.float64))
+
+    def refined(start: Affine) -> Scored:
+        at = Map(still, torch.from_numpy(start.matrix.copy()))
+        reached = descend(objective, level, State(0, 0, at), 0.0, lambda _: None)
+        progress.advance()
+        # a step that was taken back left no line: without any line there was no better map nearby
+        energy = reached.history[-1].energy if reached.history else _energy(objective, at)
+        return -energy / counted, Affine(reached.at.affine.numpy())
+
+    return refined
+
+
+def _energy(objective: Objective, at: Map) -> float:
+    believed = objective.evaluate(at, objective.start()).belief
+    return objective.evaluate(at, believed).energy
+
+
+def _distinct(scored: list[Scored]) -> list[Scored]:
+    """The best first, without those that have come to the place of a better one."""
+    kept: list[Scored] = []
+    for score, affine in sorted(scored, key=lambda pair: -pair[0]):
+        if all(_degrees_between(affine, other) > _SAME_DEGREES for _, other in kept):
+            kept.append((score, affine))
+    return kept
+
+
+def _degrees_between(a: Affine, b: Affine) -> float:
+    """Angle of the rotation that takes one map to the other."""
+    turn = _rotation(a).T @ _rotation(b)
+    return float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
+
+
+def _rotation(affine: Affine) -> Matrix:
+    """The nearest orthogonal matrix."""
+    left, _, right = np.linalg.svd(affine.linear)
+    nearest: Matrix = left @ right
+    return nearest
+
+
+def _code(affine: Affine, atlas: Orientation, target: Orientation) -> Orientation:
+    """The code of a target that the atlas meets by this map, but for less than a quarter turn."""
+    codes = atlas.centred_affine_to(target)
+    nearest = max(
+        (turn @ codes for turn in quarter_turns()), key=lambda m: float(np.sum(m.linear * affine.linear))
+    )
+    letters = [(atlas.code[int(np.argmax(np.abs(row)))], row.sum()) for row in nearest.linear]
+    return Orientation("".join(letter if sign > 0 else _OPPOSITE[letter] for letter, sign in letters))
+
+
+def _mirror(orientation: Orientation, tissue: Tissue) -> Affine:
+    """Left and right exchanged, in the centred frame of a volume, about the middle of its tissue."""
+    axis = next(i for i, letter in enumerate(orientation.code) if letter in "LR")
+    matrix = np.eye(4)
+    matrix[axis, axis], matrix[axis, 3] = -1, 2 * tissue.centre[axis]
+    return Affine(matrix)
+
+
+def _linear(matrix: Matrix) -> Affine:
+    return Affine(np.column_stack([matrix, np.zeros(3)]))

@@ -12,7 +12,8 @@ from cloudreg_io.errors import InputError
 from cloudreg_io.tiles import StageAxes, TileGrid
 from cloudreg_io.tiles.stage import AS_TOLD, all_axes
 from cloudreg_stitch.options import AlignOptions
-from cloudreg_stitch.stage_check import AxisEvidence, check_stage, simplest_change
+from cloudreg_stitch.stage_check import check_stage
+from cloudreg_stitch.stage_evidence import AxisEvidence, simplest_change
 
 WAYS = list(all_axes())
 NAMES = [str(axes) or "as told" for axes in WAYS]

@@ -9,7 +9,8 @@ import numpy as np
 from cloudreg_io.tiles import Acquisition
 from cloudreg_io.tiles.completeness import Report
 from cloudreg_stitch.options import AlignOptions
-from cloudreg_stitch.stage_check import StageReport, check_stage
+from cloudreg_stitch.stage_check import check_stage
+from cloudreg_stitch.stage_evidence import StageReport
 
 _FORMATS = {"colm": "a COLM acquisition", "grid": "a grid list", "terastitcher": "a TeraStitcher import"}
 

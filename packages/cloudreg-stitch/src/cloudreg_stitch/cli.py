@@ -28,7 +28,8 @@ from cloudreg_io.console import (
 )
 
 if TYPE_CHECKING:
-    from cloudreg_stitch.stitching import Corrector, StitchOptions, StitchReport
+    from cloudreg_stitch.channel_sources import Corrector
+    from cloudreg_stitch.stitching import StitchOptions, StitchReport
 
 app = typer.Typer(add_completion=False)
 

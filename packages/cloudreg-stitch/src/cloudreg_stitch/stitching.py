@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from cloudreg_io.errors import InputError, NotFoundError, ToolError
-from cloudreg_io.fields import Bias, Shading
+from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.location import Location
-from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, open_run
+from cloudreg_io.run import NO_PROGRESS, Progress, Run, open_run
 from cloudreg_io.run.memory import Budget, Need
 from cloudreg_io.run.session import has_begun
-from cloudreg_io.space import Vector3, VoxelSize
-from cloudreg_io.tiles import Acquisition, TileSource, fingerprint, open_acquisition
+from cloudreg_io.space import VoxelSize
+from cloudreg_io.tiles import Acquisition, fingerprint, open_acquisition
 from cloudreg_io.tiles.apart import require_apart
 from cloudreg_io.tiles.completeness import check
 from cloudreg_io.tiles.stage import AS_TOLD, StageAxes
 from cloudreg_stitch.adopt import PLACEMENT, adopt, given_placement, require_unedited
 from cloudreg_stitch.align import place
+from cloudreg_stitch.channel_sources import ChannelSources, Corrector
 from cloudreg_stitch.crop import Crop, CroppedTiles
 from cloudreg_stitch.fusion import FuseOptions, FusionReport, fuse, needs_to_fuse
 from cloudreg_stitch.memory import STITCH, needs_to_align
 from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.placement import Placement
-from cloudreg_stitch.stage_check import StageReport, look_at_stage, record_look
+from cloudreg_stitch.stage_check import look_at_stage, record_look
+from cloudreg_stitch.stage_evidence import StageReport
 from cloudreg_stitch.survey import survey
-
-# Makes a source of corrected planes: (source, shading, bias, positions by tile name).
-Corrector = Callable[..., TileSource]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +127,45 @@ def stitch(
     InputError, NotFoundError
         Before any work: the acquisition is not complete, or an option does not fit it.
     """
+    job = _prepared(acquisition, out, options, corrector)
+    look = None
+    if options.check_stage and options.steps != "fuse" and (options.overwrite or not has_begun(job.folder)):
+        look = look_at_stage(job.sources.data, job.aligned, AlignOptions(options.search), options.axes)
+    with open_run(
+        job.folder,
+        command="stitch",
+        options=_record(options, job.channels, job.aligned),
+        inputs={"acquisition": str(job.sources.data.root), "fingerprint": job.fingerprint},
+        pool=pool,
+        jobs=options.jobs,
+        progress=progress,
+        overwrite=options.overwrite,
+    ) as run:
+        _tell(run, look, job.crop, job.sources.data)
+        placement = _placement(run, job, options)
+        fusions = [
+            _fused(run, job, channel, placement, options)
+            for channel in (job.channels if options.steps != "align" else ())
+        ]
+        scanned = placement.scanned
+        flagged = sum(bool(tile.flags) for tile in scanned)
+        return StitchReport(out, run.out / PLACEMENT, len(scanned), flagged, tuple(fusions))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What there is to do, found to be in order before OUT is touched."""
+
+    folder: Path
+    destination: str | None
+    channels: list[str]
+    aligned: str
+    fingerprint: str
+    crop: Crop | None
+    sources: ChannelSources
+
+
+def _prepared(acquisition: Path, out: str, options: StitchOptions, corrector: Corrector | None) -> _Job:
     data = open_acquisition(acquisition, voxel_size=options.voxel_size, axes=options.axes)
     channels = [data.channel(name) for name in options.channels] or list(data.channels)
     aligned = data.channel(options.align_channel) if options.align_channel else channels[0]
@@ -142,65 +179,58 @@ def stitch(
     crop = _crop(data, options, folder)
     part = crop.part(data) if crop else data
     check(part, wanted).error(options.missing)
-    sources = _Sources(data, part, crop, options, corrector)
+    sources = ChannelSources(data, part, options.missing, options.axes, options.shading, options.bias, corrector)
     sources.require(wanted)
-    AlignOptions(options.search)  # what is wrong with an option is said before OUT is made
+    job = _Job(folder, destination, channels, aligned, taken, crop, sources)
+    _require_sensible(job, options)
+    return job
+
+
+def _require_sensible(job: _Job, options: StitchOptions) -> None:
+    """Say what is wrong with an option before OUT is made."""
+    align, sources = AlignOptions(options.search), job.sources
     if options.placement is not None:
-        given_placement(options.placement, data.grid)
+        given_placement(options.placement, sources.data.grid)
     elif options.steps == "fuse":
-        _require_placement(folder / PLACEMENT)
+        _require_placement(job.folder / PLACEMENT)
     needs: tuple[Need, ...] = ()
     if options.steps != "fuse":
-        needs += needs_to_align(data.source(aligned), AlignOptions(options.search))
+        needs += needs_to_align(sources.data.source(job.aligned), align)
     if options.steps != "align":
-        needs += needs_to_fuse(part.source(channels[0], fill_missing=options.missing == "fill"), options.fuse)
+        needs += needs_to_fuse(sources.raw(job.channels[0]), options.fuse)
     Budget.of(options.fuse.memory, options.jobs, STITCH).require(*needs)
-    look = None
-    if options.check_stage and options.steps != "fuse" and (options.overwrite or not has_begun(folder)):
-        look = look_at_stage(data, aligned, AlignOptions(options.search), options.axes)
-    with open_run(
-        folder,
-        command="stitch",
-        options=_record(options, channels, aligned),
-        inputs={"acquisition": str(data.root), "fingerprint": taken},
-        pool=pool,
-        jobs=options.jobs,
-        progress=progress,
-        overwrite=options.overwrite,
-    ) as run:
-        _tell(run, look, crop, data)
-        placement = _placement(run, sources, aligned, options)
-        fusions = []
-        for channel in channels if options.steps != "align" else ():
-            chosen = replace(
-                options.fuse,
-                missing=options.missing,
-                voxel_size=options.voxel_size,
-                destination=destination,
-                identity=sources.identity(channel),
-            )
-            fusions.append(fuse(run, sources.corrected(channel, placement), placement, chosen))
-        scanned = placement.scanned
-        flagged = sum(bool(tile.flags) for tile in scanned)
-        return StitchReport(out, run.out / PLACEMENT, len(scanned), flagged, tuple(fusions))
 
 
-def _placement(run: Run, sources: _Sources, channel: str, options: StitchOptions) -> Placement:
-    path = run.out / PLACEMENT
+def _placement(run: Run, job: _Job, options: StitchOptions) -> Placement:
     if options.steps != "fuse":
-        identity = sources.identity(channel) | {"bias": None}  # bias lies in the frame that alignment finds
-        if sources.crop is not None:
-            identity["crop"] = sources.crop.to_json()
-        align = AlignOptions(options.search, options.placement, identity)
-        source, cropped = sources.shaded(channel), None
-        if sources.crop is not None:
-            source, cropped = CroppedTiles(source, sources.crop), (sources.crop, sources.data.grid)
-        placement = place(run, source, survey(run, source, align), align, cropped)
-        require_unedited(run, placement)
-        return placement
+        return _aligned(run, job, options)
     if options.placement is not None:
         return adopt(run, Placement.load(options.placement), options.placement)
-    return Placement.load(path)
+    return Placement.load(run.out / PLACEMENT)
+
+
+def _aligned(run: Run, job: _Job, options: StitchOptions) -> Placement:
+    sources, crop = job.sources, job.crop
+    identity = sources.identity(job.aligned) | {"bias": None}  # bias lies in the frame that alignment finds
+    source, cropped = sources.shaded(job.aligned), None
+    if crop is not None:
+        identity["crop"] = crop.to_json()
+        source, cropped = CroppedTiles(source, crop), (crop, sources.data.grid)
+    align = AlignOptions(options.search, options.placement, identity)
+    placement = place(run, source, survey(run, source, align), align, cropped)
+    require_unedited(run, placement)
+    return placement
+
+
+def _fused(run: Run, job: _Job, channel: str, placement: Placement, options: StitchOptions) -> FusionReport:
+    chosen = replace(
+        options.fuse,
+        missing=options.missing,
+        voxel_size=options.voxel_size,
+        destination=job.destination,
+        identity=job.sources.identity(channel),
+    )
+    return fuse(run, job.sources.corrected(channel, placement), placement, chosen)
 
 
 def _require_placement(path: Path) -> None:
@@ -210,62 +240,6 @@ def _require_placement(path: Path) -> None:
             why="--fuse-only uses an earlier alignment",
             fix="leave --fuse-only out to align first, or name a placement file: --placement FILE",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Sources:
-    """The planes of the channels, corrected as the user asks."""
-
-    data: Acquisition
-    part: Acquisition
-    crop: Crop | None
-    options: StitchOptions
-    corrector: Corrector | None
-
-    def require(self, channels: Sequence[str]) -> None:
-        """Find out before any work whether the corrections are there."""
-        for channel in channels:
-            for path in (self._file(self.options.shading, channel), self._file(self.options.bias, channel)):
-                if path is not None and not path.exists():
-                    raise NotFoundError(
-                        f"{path} does not exist",
-                        why=f"channel {channel} has no correction in that folder",
-                        fix="estimate it with cloudreg correct, or leave the option out",
-                    )
-        if (self.options.shading or self.options.bias) and self.corrector is None:
-            raise ToolError("shading and bias need a corrector", fix="give cloudreg_correct.CorrectedTiles")
-
-    def identity(self, channel: str) -> dict[str, Any]:
-        """What the planes of a channel depend on."""
-        files = {
-            "shading": self._file(self.options.shading, channel),
-            "bias": self._file(self.options.bias, channel),
-        }
-        known = {name: digest(path) if path else None for name, path in files.items()}
-        axes = {"stage_axes": str(self.options.axes)} if self.options.axes else {}
-        return {"acquisition": fingerprint(self.data, [channel])} | axes | known
-
-    def shaded(self, channel: str) -> TileSource:
-        """A channel with its shading corrected."""
-        source: TileSource = self.part.source(channel, fill_missing=self.options.missing == "fill")
-        path = self._file(self.options.shading, channel)
-        if path is None or self.corrector is None:
-            return source
-        return self.corrector(source, Shading.load(path))
-
-    def corrected(self, channel: str, placement: Placement) -> TileSource:
-        """A channel with shading and bias corrected; the bias lies in the frame of the fused volume."""
-        path = self._file(self.options.bias, channel)
-        if path is None or self.corrector is None:
-            return self.shaded(channel)
-        source: TileSource = self.part.source(channel, fill_missing=self.options.missing == "fill")
-        flat = self._file(self.options.shading, channel)
-        shading = Shading.load(flat) if flat else None
-        return self.corrector(source, shading, Bias.load(path), _shifted(placement, channel))
-
-    @staticmethod
-    def _file(folder: Path | None, channel: str) -> Path | None:
-        return folder / f"{channel}.tif" if folder is not None else None
 
 
 def _tell(run: Run, look: StageReport | None, crop: Crop | None, data: Acquisition) -> None:
@@ -287,11 +261,6 @@ def _crop(data: Acquisition, options: StitchOptions, folder: Path) -> Crop | Non
     if options.placement is not None:
         return None
     return Crop.of(data.grid, bounds, AlignOptions(options.search).search_of(data.grid))
-
-
-def _shifted(placement: Placement, channel: str) -> Mapping[str, Vector3]:
-    dx, dy, dz = placement.channel_shift.get(channel, (0.0, 0.0, 0.0))
-    return {name: (x + dx, y + dy, z + dz) for name, (x, y, z) in placement.positions.items()}
 
 
 def _folder(out: str, work: Path | None) -> tuple[Path, str | None]:

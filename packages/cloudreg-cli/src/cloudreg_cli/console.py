@@ -40,15 +40,21 @@ class ProgressBar:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
         )
         self._bar.start()
-        self._task = self._bar.add_task(name, total=total, completed=done)
+        self._task = self._bar.add_task(name, total=total, completed=done, note="")
 
     def advance(self, n: int = 1) -> None:
         """More units are finished."""
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, n)
+
+    def note(self, text: str) -> None:
+        """Shown at the end of the bar."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, note=text)
 
     def finish(self) -> None:
         """The stage is complete, or was broken off."""

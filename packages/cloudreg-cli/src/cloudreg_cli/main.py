@@ -13,6 +13,9 @@ from cloudreg_cli.upkeep import clean, verify
 from cloudreg_correct.cli import app as correct_app
 from cloudreg_io.cli import app as io_app
 from cloudreg_io.console import VersionFlag, run_app
+from cloudreg_register.cli import register
+from cloudreg_register.cli_analysis import accuracy, regions
+from cloudreg_register.cli_transform import app as transform_app
 from cloudreg_stitch.cli import app as stitch_app
 from cloudreg_viz.cli import app as viz_app
 
@@ -28,6 +31,10 @@ app.command()(run)
 app.add_typer(stitch_app)
 app.add_typer(correct_app, name="correct")
 app.add_typer(io_app)
+app.command()(register)
+app.add_typer(transform_app, name="transform")
+app.command()(regions)
+app.command()(accuracy)
 app.add_typer(viz_app, name="viz")
 app.command()(verify)
 app.command()(clean)

@@ -238,12 +238,14 @@ class LineProgress:
     _PAUSE = 30.0
 
     def __init__(self) -> None:
-        self._name, self._total, self._done = "", 0, 0
+        self._name, self._total, self._done, self._note = "", 0, 0, ""
+        self._before = 0
         self._began = self._said = time.monotonic()
 
     def start(self, name: str, total: int, done: int = 0) -> None:
         """A stage begins."""
-        self._name, self._total, self._done = name, total, done
+        self._name, self._total, self._done, self._note = name, total, done, ""
+        self._before = done
         self._began = self._said = time.monotonic()
         if done:
             self._line(f"going on at {done} of {total}")
@@ -252,11 +254,20 @@ class LineProgress:
         """More units are finished."""
         self._done += n
         if time.monotonic() - self._said > self._PAUSE:
-            self._line(f"{self._done} of {self._total}")
+            self._line(f"{self._done} of {self._total}{self._left()}{self._note}")
+
+    def note(self, text: str) -> None:
+        """Said with the next line."""
+        self._note = f"; {text}"
 
     def finish(self) -> None:
         """The stage is complete."""
-        self._line(f"done, {time.monotonic() - self._began:.1f} s")
+        self._line(f"done, {time.monotonic() - self._began:.1f} s{self._note}")
+
+    def _left(self) -> str:
+        here = self._done - self._before
+        seconds = (time.monotonic() - self._began) / here * (self._total - self._done)
+        return f", at most {seconds:.0f} s more"
 
     def _line(self, text: str) -> None:
         self._said = time.monotonic()

@@ -198,7 +198,7 @@ def _structures(out: Path, options: MeasurementOptions) -> StructureTree:
 def _channels(out: Path, wanted: Sequence[str]) -> Mapping[str, str | Path]:
     """Places by name: those that were named, or every image right below OUT."""
     if not wanted:
-        return {path.parent.name: path.parent for path in sorted(out.glob("*/info")) if _is_image(path)}
+        return images_in(out)
     places: dict[str, str | Path] = {}
     for name in wanted:
         inside = out / name
@@ -207,6 +207,11 @@ def _channels(out: Path, wanted: Sequence[str]) -> Mapping[str, str | Path]:
     if len(places) < len(wanted):
         raise InputError(f"two channels have one name: {', '.join(wanted)}", fix="measure them one by one")
     return places
+
+
+def images_in(out: Path) -> dict[str, str | Path]:
+    """The precomputed images right below OUT, by name."""
+    return {path.parent.name: path.parent for path in sorted(out.glob("*/info")) if _is_image(path)}
 
 
 def _is_image(info: Path) -> bool:

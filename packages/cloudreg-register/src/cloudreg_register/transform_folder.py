@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError, NotFoundError
-from cloudreg_io.files.atomic import naming_full_disk, sync_file, temporary_beside, write_json
+from cloudreg_io.files.atomic import canonical_json, naming_full_disk, sync_file, temporary_beside
+from cloudreg_io.files.checksums import wrote
 from cloudreg_io.run import digest
 from cloudreg_io.space import Affine, Grid
 from cloudreg_register.frame import Frame
@@ -54,6 +55,8 @@ def save(transform: Transform, folder: Path) -> None:
         else:
             new.rename(folder)
         sync_file(folder.parent)
+        for path in folder.iterdir():
+            wrote(path, path)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
@@ -92,7 +95,8 @@ def load(folder: Path) -> Transform:
 
 
 def _write(transform: Transform, folder: Path) -> None:
-    write_json(folder / AFFINE, {"matrix": transform.affine.matrix.tolist(), "unit": "µm", "meaning": _MEANING})
+    affine = {"matrix": transform.affine.matrix.tolist(), "unit": "µm", "meaning": _MEANING}
+    (folder / AFFINE).write_bytes(canonical_json(affine))
     np.save(folder / VELOCITY, transform.velocity)
     confidence = None
     if transform.confidence is not None and transform.confidence_grid is not None:
@@ -117,7 +121,8 @@ def _write(transform: Transform, folder: Path) -> None:
         "confidence": confidence,
         "files": {name: digest(folder / name) for name in written},
     }
-    write_json(folder / META, meta)
+    (folder / META).write_bytes(canonical_json(meta))
+    sync_file(folder / META)
 
 
 def _require_ours(folder: Path) -> None:

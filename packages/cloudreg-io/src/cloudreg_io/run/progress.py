@@ -16,6 +16,10 @@ class Progress(Protocol):
         """`n` more units are finished."""
         ...
 
+    def note(self, text: str) -> None:
+        """What there is to say about the unit under way, such as an energy."""
+        ...
+
     def finish(self) -> None:
         """The stage is complete."""
         ...
@@ -26,6 +30,9 @@ class _Silent:
         pass
 
     def advance(self, n: int = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass
 
     def finish(self) -> None:

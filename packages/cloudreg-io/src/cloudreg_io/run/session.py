@@ -55,6 +55,8 @@ class Run:
         Where stages keep what later stages need; removed by `discard`.
     jobs : int
         How many tasks run at the same time.
+    progress : Progress
+        For functions of stages that are done `here`.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Run:
     ) -> None:
         self.out = out
         self.jobs = jobs
+        self.progress = progress
         self.scratch = out / HIDDEN / "scratch"
         self.scratch.mkdir(parents=True, exist_ok=True)
         self._running = out / HIDDEN / RUNNING
@@ -77,7 +80,6 @@ class Run:
         self._pool = pool
         self._journal = journal
         self._provenance = provenance
-        self._progress = progress
         self._overwrite = overwrite
         self._used: dict[StageKey, None] = {}
 
@@ -112,6 +114,7 @@ class Run:
         channel: str = "",
         options: Mapping[str, Any] | None = None,
         outputs: Sequence[str] = (),
+        here: bool = False,
     ) -> dict[str, Any]:
         """Perform the units that the journal does not hold yet, and give all results.
 
@@ -126,6 +129,9 @@ class Run:
             Everything that determines the result, digests of earlier results included; JSON values.
         outputs : sequence of str
             Paths relative to OUT that the stage creates.
+        here : bool
+            Perform the units one after the other in this process; the function, which may be any callable, tells
+            `progress` itself. For one long piece of work.
 
         Returns
         -------
@@ -142,28 +148,35 @@ class Run:
         record = self._begin(key, json.loads(json.dumps(dict(options or {}))), outputs, units)
         todo = [(unit, self._marker(key, unit)) for unit in units if unit.key not in record.results]
         if todo or not record.ended:
-            self._perform(key, function, todo, total=len(units))
+            self._perform(key, function, todo, total=len(units), here=here)
         else:
             self._provenance.require(key, record)
         return {unit.key: record.results[unit.key] for unit in units}
 
     def _perform(
-        self, key: StageKey, function: Callable[[Any], Any], todo: list[tuple[Unit, Path]], total: int
+        self,
+        key: StageKey,
+        function: Callable[[Any], Any],
+        todo: list[tuple[Unit, Path]],
+        *,
+        total: int,
+        here: bool,
     ) -> None:
+        pool, progress = (InlineExecutor(), NO_PROGRESS) if here else (self._pool, self.progress)
         started = time.monotonic()
         todo = [(unit, path) for unit, path in todo if not self._taken_over(key, unit, path)]
         if repeated := sum(path.exists() for _, path in todo):
             self._journal.repeat(key, repeated)
-        self._progress.start(" ".join(filter(None, key)), total, total - len(todo))
+        progress.start(" ".join(filter(None, key)), total, total - len(todo))
         try:
-            for unit, result, cost in perform(self._pool, function, todo, stage=key, window=2 * self.jobs):
+            for unit, result, cost in perform(pool, function, todo, stage=key, window=2 * self.jobs):
                 self._journal.done(key, unit.key, result, cost)
                 clear(self._marker(key, unit))
-                self._progress.advance()
+                progress.advance()
             self._journal.end(key)
         finally:
             self._provenance.stage(key, self._journal.record(key), time.monotonic() - started)
-        self._progress.finish()
+        progress.finish()
 
     def _taken_over(self, key: StageKey, unit: Unit, path: Path) -> bool:
         """Whether a unit was finished before a crash, though its result had not reached the journal."""

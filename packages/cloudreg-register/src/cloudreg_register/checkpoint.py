@@ -14,7 +14,7 @@ import torch
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.files.atomic import write_bytes
-from cloudreg_register.descent import State, Step
+from cloudreg_register.descent import Move, State, Step
 from cloudreg_register.objective import Belief, Map
 from cloudreg_register.weights import Mixture
 
@@ -28,8 +28,11 @@ def save(path: Path, state: State, key: str) -> None:
         "iteration": state.iteration,
         "damping": state.damping,
         "small": state.small,
+        "streak": state.streak,
         "history": [asdict(step) for step in state.history],
     }
+    if state.last is not None:
+        arrays |= {"last_velocity": state.last.velocity.cpu().numpy(), "last_affine": state.last.affine.numpy()}
     if state.belief is not None:
         arrays["tissue"] = state.belief.tissue.cpu().numpy()
         value["mixture"] = asdict(state.belief.mixture)
@@ -66,6 +69,9 @@ def _state(value: dict[str, Any], arrays: dict[str, torch.Tensor], device: torch
             name: tuple(part) if isinstance(part, list) else part for name, part in value["mixture"].items()
         }
         belief = Belief(arrays["tissue"].to(device), Mixture(**mixture))
+    last = None
+    if "last_velocity" in arrays:
+        last = Move(arrays["last_velocity"].to(device), arrays["last_affine"])
     return State(
         level=value["level"],
         iteration=value["iteration"],
@@ -73,5 +79,7 @@ def _state(value: dict[str, Any], arrays: dict[str, torch.Tensor], device: torch
         belief=belief,
         damping=value["damping"],
         small=value["small"],
+        last=last,
+        streak=value["streak"],
         history=tuple(Step(**step) for step in value["history"]),
     )

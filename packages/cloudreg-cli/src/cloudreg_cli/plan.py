@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from cloudreg_correct.sampling import choose_sample
+from cloudreg_io.run.counters import Meter
 from cloudreg_io.run.disk import Room, gigabytes
 from cloudreg_io.space import Vector3i
-from cloudreg_io.tiles import Acquisition, TileSource
+from cloudreg_io.tiles import Acquisition, Tile, TileSource
+from cloudreg_io.volumes.cascade import mip_groups
 from cloudreg_io.volumes.chunks import encode_chunk
 from cloudreg_io.volumes.spec import VolumeSpec
 from cloudreg_stitch.crop import Crop, CroppedTiles
@@ -58,8 +60,6 @@ class Probe:
     @classmethod
     def of(cls, source: TileSource, spec: VolumeSpec) -> Probe:
         """Measure planes from the middle of tiles spread over the grid."""
-        from cloudreg_io.run.counters import Meter
-
         places = _places(source)
         if not places:
             return cls(0.0, 0.0, 0.0, 1.0)
@@ -167,8 +167,9 @@ def fusion_step(source: TileSource, options: FuseOptions, probe: Probe) -> tuple
     width, height, _ = source.grid.tile_size
     seconds = planes * (probe.decode + width * height * _FUSE) + sum(levels) * probe.encode
     written = int(sum(levels) * probe.ratio)
-    # sums are wider than voxels, and begin at the first level that is not made on the way
-    sums = 4 * math.prod(spec.scales[min(len(spec.scales) - 1, 2)].size) if len(spec.scales) > 2 else 0
+    # sums are wider than voxels, and are those of the first level that is not made on the way
+    later = spec.scales[len(mip_groups(spec)[0]) :]
+    sums = 4 * math.prod(later[0].size) if later else 0
     return Step("fuse", source.channel, planes, int(planes * probe.file_bytes), written, seconds), sums
 
 
@@ -196,13 +197,11 @@ def present_planes(source: TileSource) -> int:
     return sum(int(source.present(tile).sum()) for tile in source.grid.scanned)
 
 
-def _places(source: TileSource) -> list[tuple[Any, int]]:
+def _places(source: TileSource) -> list[tuple[Tile, int]]:
     found = [(tile, np.flatnonzero(source.present(tile))) for tile in source.grid.scanned]
     found = [(tile, planes) for tile, planes in found if planes.size]
-    chosen = (
-        [found[i] for i in np.unique(np.linspace(0, len(found) - 1, _PROBES).round().astype(int))] if found else []
-    )
-    return [(tile, int(planes[planes.size // 2])) for tile, planes in chosen]
+    spread = np.linspace(0, max(0, len(found) - 1), min(_PROBES, len(found))).round().astype(int)
+    return [(found[i][0], int(found[i][1][found[i][1].size // 2])) for i in spread]
 
 
 def _blocks(plane: np.ndarray, chunk: Sequence[int]) -> Iterator[np.ndarray]:
@@ -224,7 +223,10 @@ class Scope:
     channels : sequence of str
     aligned : str
         The alignment channel; "" when a placement is given.
-    shading, bias : bool
+    shading : bool
+    sample : int or None
+        Planes that shading asks for.
+    bias : bool
     search : (x, y, z) int
     fuse : FuseOptions
     fill : bool

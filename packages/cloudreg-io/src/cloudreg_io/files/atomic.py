@@ -97,9 +97,14 @@ def is_temporary(path: Path) -> bool:
     return path.name.startswith(_PREFIX) and pid.isdigit()
 
 
+def temporaries(folder: Path) -> list[Path]:
+    """The unfinished files anywhere below `folder`."""
+    return sorted(path for path in folder.rglob(f"{_PREFIX}*") if is_temporary(path))
+
+
 def remove_temporaries(folder: Path) -> int:
     """Remove unfinished files anywhere below `folder`; only for one who has it to himself. Returns how many."""
-    found = [path for path in folder.rglob(f"{_PREFIX}*") if is_temporary(path) and path.is_file()]
+    found = [path for path in temporaries(folder) if path.is_file()]
     for path in found:
         path.unlink(missing_ok=True)
     return len(found)
@@ -154,9 +159,9 @@ def naming_full_disk(path: Path, temporary: Path | None, needed: int | None = No
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)  # first: what it took is free again
         size = f"needs {_megabytes(needed)}" if needed is not None else f"needs more than {_megabytes(written)}"
+        free = _megabytes(shutil.disk_usage(path.parent).free)
         raise ToolError(
-            f"{path}: disk full: {size}, {_megabytes(shutil.disk_usage(path.parent).free)} free on "
-            f"{_device(path.parent)}",
+            f"{path}: disk full: {size}, {free} free on {mount_of(path.parent)}",
             fix="free some space and give the same command again: it goes on where it stopped",
         ) from error
 
@@ -165,6 +170,7 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _device(folder: Path) -> Path:
+def mount_of(folder: Path) -> Path:
+    """Where the disk that holds a folder is mounted."""
     folder = folder.resolve()
     return next(place for place in (folder, *folder.parents) if place.is_mount())

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.files.atomic import is_temporary, sync_file, write_bytes
-from cloudreg_io.run.journal import Journal, StageKey, StageRecord
+from cloudreg_io.files.atomic import sync_file, temporaries, write_bytes
+from cloudreg_io.run.journal import Journal, StageKey, StageRecord, stage_in_words
 from cloudreg_io.run.ledger import PROVENANCE, Ledger, read_ledger
 from cloudreg_io.run.lock import lock
 from cloudreg_io.run.refusals import require_journal
@@ -89,11 +89,10 @@ def clean(out: Path, *, everything: bool = False, give_up: bool = False, dry_run
 
 
 def _require_finished(out: Path, stages: dict[StageKey, StageRecord]) -> None:
-    for (name, channel), record in stages.items():
+    for key, record in stages.items():
         if record.options is not None and not record.ended:
-            stage = " of ".join(filter(None, (name, channel)))
             raise InputError(
-                f"{out}: the stage {stage} is not finished; {len(record.results)} units are done",
+                f"{out}: the stage {stage_in_words(key)} is not finished; {len(record.results)} units are done",
                 why="without scratch the same command could not go on",
                 fix="give the same command again to finish it, or add --yes to give it up",
             )
@@ -101,11 +100,10 @@ def _require_finished(out: Path, stages: dict[StageKey, StageRecord]) -> None:
 
 def _left(out: Path) -> Iterator[Path]:
     """Scratch, markers, and unfinished files anywhere in the folder."""
-    hidden = out / HIDDEN
-    yield from (path for path in (hidden / "scratch", hidden / RUNNING) if path.exists())
-    inside = (hidden / "scratch", hidden / RUNNING)
-    for path in sorted(out.rglob(".tmp-*")):
-        if is_temporary(path) and not any(path.is_relative_to(folder) for folder in inside):
+    inside = (out / HIDDEN / "scratch", out / HIDDEN / RUNNING)
+    yield from (folder for folder in inside if folder.exists())
+    for path in temporaries(out):
+        if not any(path.is_relative_to(folder) for folder in inside):
             yield path
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudreg_io.errors import ToolError
+from cloudreg_io.files.atomic import mount_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,8 @@ class Room:
     def at(cls, folder: Path) -> Room:
         """The disk of a folder that need not exist yet."""
         place = folder.absolute()
-        existing = next(parent for parent in (place, *place.parents) if parent.exists()).resolve()
-        mount = next(parent for parent in (existing, *existing.parents) if parent.is_mount())
-        return cls(shutil.disk_usage(existing).free, mount)
+        existing = next(parent for parent in (place, *place.parents) if parent.exists())
+        return cls(shutil.disk_usage(existing).free, mount_of(existing))
 
     def require(self, needed: int, folder: Path) -> None:
         """Refuse when less is free than `needed` bytes for `folder`.

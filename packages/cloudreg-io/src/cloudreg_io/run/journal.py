@@ -21,6 +21,11 @@ from cloudreg_io.run.counters import Cost
 StageKey = tuple[str, str]
 
 
+def stage_in_words(stage: StageKey) -> str:
+    """A stage for a person, such as "fuse of CHN00"."""
+    return " of ".join(filter(None, stage))
+
+
 @dataclass(slots=True)
 class StageRecord:
     """What the journal knows of one stage."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudreg_io.errors import InputError, NotFoundError
-from cloudreg_io.run.journal import StageKey
+from cloudreg_io.run.journal import StageKey, stage_in_words
 
 _LONGEST_SHOWN = 80  # characters of an option's value
 
@@ -51,9 +51,8 @@ def changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) 
     """The error about a stage that was made with other options."""
     names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     changes = "; ".join(_difference(name, old.get(name), new.get(name)) for name in names)
-    stage = " of ".join(filter(None, key))
     return InputError(
-        f"{out} holds the stage {stage} made with other options: {changes}",
+        f"{out} holds the stage {stage_in_words(key)} made with other options: {changes}",
         why="results of different options must not be mixed in one folder",
         fix="add --overwrite to replace what this depends on, or choose another OUT",
     )

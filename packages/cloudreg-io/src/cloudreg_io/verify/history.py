@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cloudreg_io.run.journal import StageKey, StageRecord
+from cloudreg_io.run.journal import StageKey, StageRecord, stage_in_words
 from cloudreg_io.run.ledger import PROVENANCE, Ledger
 from cloudreg_io.verify.finding import Finding
 
@@ -51,12 +51,11 @@ def history(out: Path, stages: Stages, ledger: Ledger) -> Iterator[Finding]:
 
 
 def _unfinished(stages: Stages, typed: str) -> Iterator[Finding]:
-    for (name, channel), record in stages.items():
+    for key, record in stages.items():
         if not record.ended and (record.options is not None or record.outputs):
-            stage = " of ".join(filter(None, (name, channel)))
             yield Finding(
                 JOURNAL,
-                f"the stage {stage} is not finished: {len(record.results)} units are done",
+                f"the stage {stage_in_words(key)} is not finished: {len(record.results)} units are done",
                 why="the command was broken off, or is still to be given again",
                 fix=f"go on where it stopped: {typed}",
             )
@@ -88,7 +87,7 @@ def _untold(commands: list[dict[str, Any]], stages: Stages) -> Iterator[Finding]
             "planes_decoded": record.cost.planes_decoded,
         }
         if record.ended and not any(wanted.items() <= stage.items() for stage in told):
-            stage = " of ".join(filter(None, (name, channel)))
+            stage = stage_in_words((name, channel))
             yield Finding(
                 PROVENANCE,
                 f"does not tell what the journal holds of the stage {stage}: {wanted['units']} units, "
@@ -99,8 +98,8 @@ def _untold(commands: list[dict[str, Any]], stages: Stages) -> Iterator[Finding]
 
 def _lost(out: Path, stages: Stages, ledger: Ledger) -> Iterator[Finding]:
     """Outputs that are not there; those of which the ledger knows a checksum are looked at one by one."""
-    for (name, channel), record in stages.items():
+    for key, record in stages.items():
         for output in record.outputs if record.ended else ():
             if output not in ledger.files and not (out / output).exists():
-                maker = " of ".join(filter(None, (name, channel)))
+                maker = stage_in_words(key)
                 yield Finding(output, "is missing", why=f"the stage {maker} made it; it was deleted or moved")

@@ -56,6 +56,14 @@ def test_how_a_script_ends(how, status, said):
     assert "Traceback" not in done.stderr
 
 
+def test_closed_streams_are_replaced_so_that_no_file_takes_their_numbers():
+    work = "import os; assert sys.stderr; assert os.open(os.devnull, os.O_RDONLY) > 2; typer.echo"
+    closed = SCRIPT.replace("typer.echo", work)
+    streams = "import os, sys; [os.close(n) for n in range(3)]; os.execv(sys.executable, sys.argv[1:])"
+    command = [sys.executable, "-c", streams, sys.executable, "-c", closed, "well"]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0
+
+
 def test_debug_and_usage():
     assert "Traceback" in script("input", "--debug").stderr
     usage = script()

@@ -73,6 +73,8 @@ def test_understood(url, location):
         ("file:///a/../b", "'..'"),
         ("../data", "'..'"),
         (Path("../data"), "'..'"),
+        (Path("s3://bucket/out"), "s3://bucket/out is not a folder or file on this machine"),
+        (Path("file:///data"), "not a folder or file on this machine"),
         ("s3://bucket/a\nb", "control"),
         ("/data/a\x00b", "control"),
         ("/data/a\x85b", "control"),

@@ -11,6 +11,7 @@ import numpy as np
 
 from cloudreg_cli.pipeline import RunOptions, run_in_pool
 from cloudreg_io.fields import Shading
+from cloudreg_io.files.location import Location
 from cloudreg_io.run import NO_PROGRESS, Progress, executor
 from cloudreg_io.synthetic import AcquisitionSpec, Truth, make_acquisition, make_phantom
 from cloudreg_stitch.placement import Placement
@@ -53,6 +54,7 @@ def run_demo(out: Path, *, jobs: int = 2, progress: Progress = NO_PROGRESS) -> d
 
 
 def _demo(out: Path, pool: Executor, jobs: int, progress: Progress) -> dict[str, Any]:
+    Location.parse(out)  # an address is refused before tiles are made
     raw, brain = out / "raw", out / "brain"
     if not raw.exists():
         _make_tiles(raw, jobs, progress)

@@ -116,6 +116,7 @@ def run_app(app: typer.Typer) -> NoReturn:
     app : typer.Typer
         With one command, or several.
     """
+    _open_streams()
     debug = "--debug" in sys.argv[1:]
     set_up_logging(debug=debug)
     rank = mpi_rank()
@@ -128,6 +129,20 @@ def run_app(app: typer.Typer) -> NoReturn:
         # answers and help texts come from rank 0 alone
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 -- stays open until the process ends
     sys.exit(_status(app, debug=debug, standalone=rank == 0))
+
+
+def _open_streams() -> None:
+    """Give a process that was started with its streams closed (`2>&-`, some schedulers) streams to nowhere.
+
+    Otherwise the next files that are opened get their numbers, and what a library writes to standard error would
+    go into the journal.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
+        pass
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115 -- stay open until the process ends
+    sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
 
 
 def _status(app: typer.Typer, *, debug: bool, standalone: bool) -> int:

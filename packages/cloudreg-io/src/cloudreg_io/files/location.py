@@ -59,12 +59,13 @@ class Location:
         Raises
         ------
         InputError
-            For an unknown scheme, an empty bucket, `..`, control characters, or the path of another system.
+            For an unknown scheme, an empty bucket, `..`, control characters, the path of another system, or a
+            Path that was made of a URL.
         """
         if isinstance(url, Location):
             return url
         if isinstance(url, Path):
-            return cls("file", "", _absolute(_safe(str(url), str(url))))
+            return cls("file", "", _local(str(url)))
         text = url.removeprefix("precomputed://")
         if not text.strip():
             raise InputError("an empty path or URL names no place", fix="give a path, or s3://BUCKET/KEY")
@@ -147,6 +148,17 @@ def _safe(text: str, shown: str) -> str:
             fix="" if "://" in text else f"write {os.path.abspath(text)}",  # noqa: PTH100 -- folds '..'
         )
     return text
+
+
+def _local(path: str) -> str:
+    """A `Path` made absolute; not one that was made of a URL, whose second slash pathlib folds."""
+    if match := _ONE_SLASH.match(path):
+        raise InputError(
+            f"{match[0]}//{path[match.end() :].lstrip('/')} is not a folder or file on this machine",
+            why="this must lie on a local disk",
+            fix="give a local path",
+        )
+    return _absolute(_safe(path, path))
 
 
 def _absolute(path: str) -> str:

@@ -50,7 +50,9 @@ def main():
     parser.add_argument("--only", default="compare", help=f"topics, or 'all': {', '.join(TOPICS)}")
     parser.add_argument("--cases", default="plain,hard")
     parser.add_argument("--seeds", type=seeds_of, default=seeds_of("101-105"))
-    parser.add_argument("--methods", default="identity,cloudreg,greedy3,greedy4,syn", help=", ".join(known))
+    parser.add_argument(
+        "--methods", default="identity,cloudreg,greedy2w,greedy3,greedy4,syn", help=", ".join(known)
+    )
     parser.add_argument("--resolution", type=int, default=100, choices=(100, 200))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", type=json.loads, default={}, help="options of cloudreg as JSON")

@@ -21,7 +21,7 @@ Float64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 BACKGROUND = 0.1  # light where no tissue is, relative to the tissue's peak: an exact 0 means missing data
-_PEAK = 0.35  # which relative brightness of the atlas the sample shows brightest
+_PEAK = 0.65  # which relative brightness of the atlas the sample shows brightest
 _GLARE_SEEN = 1.3  # gain beyond which a place counts as artifact
 
 
@@ -165,9 +165,9 @@ def foreign_contrast(
 ) -> Float32:
     """What the sample's own tissue looks like, on the atlas grid.
 
-    u ↦ u/p · exp(1 − u/p), p = 0.35, is brightest where the atlas is of middle brightness: it rises steeply from
-    the background and falls over most of the tissue. It is no polynomial, so that a fitted one does not happen to
-    be the truth. Every region is shifted by a number of its own.
+    u ↦ u/p · exp((1 − u²/p²) / 2), p = 0.65, is brightest at p and falls by a quarter to the brightest parts of the
+    atlas. It is no polynomial, so that a fitted one does not happen to be the truth. Every region is shifted by a
+    number of its own.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def foreign_contrast(
         Brightness of the atlas that counts as 1.
     """
     relative = np.clip(atlas.astype(np.float64) / white, 0, None) / _PEAK
-    image = relative * np.exp(1 - relative)
+    image = relative * np.exp((1 - relative**2) / 2)
     ids, index = np.unique(labels, return_inverse=True)
     shifts = np.where(ids == 0, 0.0, rng.normal(0, spec.offsets, len(ids)))
     return np.maximum(image + shifts[index].reshape(image.shape), 0).astype(np.float32)

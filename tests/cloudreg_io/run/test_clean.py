@@ -69,8 +69,10 @@ def test_a_dry_run_removes_nothing(out):
 
 
 def test_everything_is_what_the_journal_lists_and_no_more(out):
+    size = sum(map(len, contents(out).values())) - len("notes")
     told = clean(out, everything=True, dry_run=True)
-    assert "made" in told.removed
+    assert told.removed == (".cloudreg", "made", "provenance.json")
+    assert told.bytes == size
     done = clean(out, everything=True)
     assert done == told
     assert contents(out) == {"mine.txt": b"notes"}

@@ -14,6 +14,7 @@ from cloudreg_io.files.tiff import write_plane
 from cloudreg_io.run import Unit, executor, open_run
 from cloudreg_io.run.lock import lock
 from cloudreg_io.verify import Finding, Judgement, repair, verify
+from cloudreg_io.verify.history import again
 from cloudreg_io.volumes.ingest import IngestOptions, ingest
 
 ARRAY = np.random.default_rng(0).poisson(300, (9, 20, 33)).astype(np.uint16)
@@ -373,3 +374,14 @@ def test_what_cannot_be_repaired_says_so(tmp_path):
     report = verify(out)
     assert repair(report) == 0
     assert "--overwrite" in report.findings[0].fix
+
+
+def test_what_to_type_means_the_same_here_and_now(tmp_path, monkeypatch):
+    there, moved = tmp_path / "there", tmp_path / "moved to"
+    there.mkdir()
+    command = {"typed": "cloudreg run raw ./out", "typed_in": str(there), "out": str(there / "out")}
+    assert again([command], there / "out") == f"cd {there} && cloudreg run raw ./out"
+    assert again([command], moved) == f"cd {there} && cloudreg run raw '{moved}'"
+    monkeypatch.chdir(there)
+    assert again([command], there / "out") == "cloudreg run raw ./out"
+    assert again([{"typed": "an edited ' line", "out": "/elsewhere"}], moved) == "an edited ' line"

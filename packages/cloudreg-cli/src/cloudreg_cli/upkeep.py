@@ -83,7 +83,9 @@ def clean(
     *,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Remove the results too: all that commands made in OUT, nothing else."),
+        typer.Option(
+            "--all", help="Remove the results too: the files and folders that commands made in OUT, no others."
+        ),
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Needed for --all, and to give up work that is not finished.")

@@ -111,9 +111,9 @@ def _results(out: Path, stages: dict[StageKey, StageRecord], ledger: Ledger) -> 
     """Everything that commands made in the folder."""
     listed = {output for record in stages.values() for output in record.outputs}
     written = {name for name in ledger.files if "://" not in name and not name.startswith("/")}
-    own = sorted(written | listed | {PROVENANCE, HIDDEN})
-    yield from (path for path in (out / name for name in own) if path.exists() or path.is_symlink())
-    yield from (path for path in _left(out) if not path.is_relative_to(out / HIDDEN))
+    own = {out / name for name in written | listed | {PROVENANCE, HIDDEN}}
+    found = {path for path in own if path.exists() or path.is_symlink()}.union(_left(out))
+    yield from (path for path in sorted(found) if not found.intersection(path.parents))  # whole folders once
 
 
 def _size(path: Path) -> int:

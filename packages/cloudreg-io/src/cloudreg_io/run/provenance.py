@@ -60,7 +60,8 @@ class Provenance:
         else:
             self._entry = {**identity, "stages": [], "warnings": []}
             self._entries.append(self._entry)
-        self._entry |= {"versions": versions(), "typed": typed()}
+        where = {"typed": typed(), "typed_in": working_folder(), "out": str(path.parent)}
+        self._entry |= {"versions": versions(), **where}
         self._entry.setdefault("complete", False)  # a refusal does not undo what is complete
         self.save()
 
@@ -110,6 +111,14 @@ def typed() -> str:
     """The command line, when this process is one of CloudReg's scripts; what to type to go on."""
     script = Path(sys.argv[0]).name
     return shlex.join([script, *sys.argv[1:]]) if script.startswith("cloudreg") else ""
+
+
+def working_folder() -> str:
+    """Where this process was started; "" when that was deleted since."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return ""
 
 
 def versions() -> dict[str, str]:

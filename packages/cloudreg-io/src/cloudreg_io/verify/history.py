@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cloudreg_io.run.journal import StageKey, StageRecord, stage_in_words
 from cloudreg_io.run.ledger import PROVENANCE, Ledger
+from cloudreg_io.run.provenance import working_folder
 from cloudreg_io.verify.finding import Finding
 
 JOURNAL = ".cloudreg/journal.jsonl"
@@ -24,22 +28,32 @@ def commands_of(out: Path) -> list[dict[str, Any]] | None:
         return None
 
 
-def again(commands: list[dict[str, Any]] | None) -> str:
+def again(commands: list[dict[str, Any]] | None, out: Path) -> str:
     """What to type to go on, as far as the provenance tells."""
     last = (commands or [{}])[-1]
     if last.get("typed"):
-        return str(last["typed"])
+        return _typed(str(last["typed"]), str(last.get("typed_in", "")), str(last.get("out", "")), out)
     return f"the same command again (cloudreg {last['command']} …)" if last.get("command") else "the same command"
+
+
+def _typed(line: str, folder: str, earlier: str, out: Path) -> str:
+    """A command line that means the same here: OUT may have been moved or copied since, and paths be relative."""
+    if earlier and earlier != str(out):
+        with suppress(ValueError):  # unbalanced quotes: the provenance was edited
+            words = shlex.split(line)
+            line = shlex.join(str(out) if os.path.normpath(Path(folder, w)) == earlier else w for w in words)
+    elsewhere = folder not in ("", working_folder()) and Path(folder).is_dir()
+    return f"cd {shlex.quote(folder)} && {line}" if elsewhere else line
 
 
 def history(out: Path, stages: Stages, ledger: Ledger) -> Iterator[Finding]:
     """What journal, provenance and ledger have against each other."""
     commands = commands_of(out)
-    yield from _unfinished(stages, again(commands))
+    yield from _unfinished(stages, again(commands, out))
     if commands is None:
         yield Finding(PROVENANCE, "is missing or cannot be read", why="it was deleted or edited")
     else:
-        yield from _broken_off(commands, stages)
+        yield from _broken_off(commands, stages, out)
         yield from _untold(commands, stages)
     yield from _lost(out, stages, ledger)
     for path in ledger.damaged:
@@ -61,7 +75,7 @@ def _unfinished(stages: Stages, typed: str) -> Iterator[Finding]:
             )
 
 
-def _broken_off(commands: list[dict[str, Any]], stages: Stages) -> Iterator[Finding]:
+def _broken_off(commands: list[dict[str, Any]], stages: Stages, out: Path) -> Iterator[Finding]:
     """Commands that began some stage and did not come to their end, unless a later one took their place."""
     if not all(record.ended for record in stages.values() if record.options is not None):
         return  # told already
@@ -72,7 +86,7 @@ def _broken_off(commands: list[dict[str, Any]], stages: Stages) -> Iterator[Find
                 PROVENANCE,
                 f"the command {command['command']} did not come to its end",
                 why="it was broken off between two stages",
-                fix=f"go on where it stopped: {again([command])}",
+                fix=f"go on where it stopped: {again([command], out)}",
             )
 
 

@@ -60,7 +60,8 @@ class Remedies:
         if self.derived.get(name):
             return f"{repair} (which makes the whole volume again)"
         if self._alone(name):
-            return f"delete it; {repair}" if name.rpartition("/")[2] == "info" else repair
+            spoilt = name.rpartition("/")[2] == "info" and (self.out / name).exists()
+            return f"delete it; {repair}" if spoilt else repair
         return f"put it back from a copy; or delete it and make all of this folder anew: {self.typed} --overwrite"
 
     def _alone(self, name: str) -> bool:

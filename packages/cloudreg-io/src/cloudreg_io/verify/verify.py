@@ -148,7 +148,7 @@ class _Verification:
         return self._report(tuple(volumes), size)
 
     def _report(self, volumes: tuple[str, ...], size: int) -> Report:
-        typed = again(commands_of(self.out))
+        typed = again(commands_of(self.out), self.out)
         remedies = Remedies(self.out, typed, self.ledger, self.stages, self._derived)
         findings = tuple(
             finding if finding.fix or finding.harmless else replace(finding, fix=remedies.text(finding.path))

@@ -7,6 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a busy machine is slow, not wrong
+settings.register_profile("cloudreg", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cloudreg")
 
 # before numpy is imported: tests run in several processes
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):

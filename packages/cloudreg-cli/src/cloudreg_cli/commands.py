@@ -1,4 +1,4 @@
-"""The commands that belong to no package: demo, doctor, inspect, run. Each parses, calls one function, prints."""
+"""The commands of no package: demo, doctor, inspect, plan. Each parses, calls one function, prints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from cloudreg_io.console import (
     JobsOption,
     JsonFlag,
     MemoryOption,
-    OverwriteFlag,
     SwapXYFlag,
     command_progress,
     memory_bytes,
@@ -34,6 +33,16 @@ VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,
     typer.Option("--voxel-size", metavar="X Y Z", help="In µm, in place of what the metadata say."),
 ]
+
+ChannelsOption = Annotated[str, typer.Option(help="Which, such as 0,1 or CHN00,CHN01. Default: all.")]
+MissingOption = Annotated[
+    Literal["error", "fill"], typer.Option(help="Planes that are not there: stop, or leave them out.")
+]
+
+
+def channel_names(text: str) -> tuple[str, ...]:
+    """The channels of --channels."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def demo(
@@ -110,15 +119,13 @@ def doctor(
 def plan(
     acquisition: AcquisitionArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT", callback=typed_place, help="Where the results would go.")],
-    channels: Annotated[str, typer.Option(help="Which, such as 0,1 or CHN00,CHN01. Default: all.")] = "",
+    channels: ChannelsOption = "",
     align_channel: Annotated[str, typer.Option(help="Channel on which tiles are placed.")] = "",
     voxel_size: VoxelSizeOption = None,
     flip_x: FlipXFlag = False,
     flip_y: FlipYFlag = False,
     swap_xy: SwapXYFlag = False,
-    missing: Annotated[
-        Literal["error", "fill"], typer.Option(help="Planes that are not there: stop, or leave them out.")
-    ] = "error",
+    missing: MissingOption = "error",
     shading: Annotated[bool, typer.Option(help="With the correction of the shading.")] = True,
     bias: Annotated[bool, typer.Option(help="With the correction of the bias.")] = True,
     bounds: Annotated[
@@ -138,7 +145,7 @@ def plan(
     from cloudreg_io.tiles import StageAxes
 
     options = RunOptions(
-        channels=tuple(part.strip() for part in channels.split(",") if part.strip()),
+        channels=channel_names(channels),
         align_channel=align_channel,
         voxel_size=voxel_size,
         axes=StageAxes(flip_x, flip_y, swap_xy),
@@ -151,117 +158,3 @@ def plan(
     forecast = plan_run(acquisition, out, options, jobs)
     typer.echo(json.dumps(forecast.to_json(out), indent=2) if as_json else forecast.in_words(out))
     Room.at(out).require(forecast.disk_bytes, out)
-
-
-def run(
-    context: typer.Context,
-    acquisition: AcquisitionArgument,
-    out: Annotated[
-        Path,
-        typer.Argument(
-            metavar="OUT", callback=typed_place, help="Folder of results; one that exists is gone on with."
-        ),
-    ],
-    channels: Annotated[str, typer.Option(help="Which, such as 0,1 or CHN00,CHN01. Default: all.")] = "",
-    align_channel: Annotated[
-        str, typer.Option(help="Channel on which tiles are placed. Default: the first.")
-    ] = "",
-    voxel_size: VoxelSizeOption = None,
-    flip_x: FlipXFlag = False,
-    flip_y: FlipYFlag = False,
-    swap_xy: SwapXYFlag = False,
-    check_stage: CheckStageFlag = True,
-    missing: Annotated[
-        Literal["error", "fill"],
-        typer.Option(help="Planes that are not there: stop, or leave them out."),
-    ] = "error",
-    shading: Annotated[bool, typer.Option(help="Estimate and correct the shading of the planes.")] = True,
-    background: Annotated[str, typer.Option(help="Counts without light: auto, none, or a number.")] = "auto",
-    sample: Annotated[
-        int | None,
-        typer.Option(min=1, help="Planes from which shading is estimated. Default: 20 %, from 20 to 200."),
-    ] = None,
-    bias: Annotated[bool, typer.Option(help="Estimate and correct the slow illumination of the volume.")] = True,
-    search: Annotated[
-        tuple[int, int, int] | None,
-        typer.Option(
-            metavar="X Y Z",
-            help="How far, in voxels, neighbours may be off the stage's word. "
-            "Default: 30 for each 1024 of a tile, at least 24; 10 in z.",
-        ),
-    ] = None,
-    placement: Annotated[
-        Path | None,
-        typer.Option(
-            callback=typed_place, help="Place the tiles as this placement.json says; nothing is aligned."
-        ),
-    ] = None,
-    interpolation: Annotated[
-        Literal["linear", "nearest"],
-        typer.Option(
-            help="Between voxels where a tile lies at a fraction, or whole voxels with counts untouched."
-        ),
-    ] = "linear",
-    bounds: Annotated[
-        tuple[int, int, int, int, int, int] | None,
-        typer.Option(
-            metavar="X0 Y0 Z0 X1 Y1 Z1",
-            help="Try this box of the mosaic, in voxels: only the tiles and planes near it are read.",
-        ),
-    ] = None,
-    mips: Annotated[
-        int | None, typer.Option(min=1, help="Number of levels of the volumes. Default: by --smallest.")
-    ] = None,
-    smallest: Annotated[
-        int, typer.Option(min=1, help="Levels are added until no axis has more voxels than this.")
-    ] = 128,
-    compression: Annotated[Literal["gzip", "zstd", "br"], typer.Option(help="Of the chunks.")] = "gzip",
-    sharded: Annotated[
-        bool | None,
-        typer.Option(
-            "--sharded/--no-sharded", help="Pack chunks into large files. Default: above 100,000 chunks."
-        ),
-    ] = None,
-    jobs: JobsOption = 1,
-    memory: MemoryOption = "",
-    overwrite: OverwriteFlag = False,
-    as_json: JsonFlag = False,
-    debug: DebugFlag = False,
-) -> None:
-    """Take an acquisition to fused volumes: shading, placement, bias, fusion, for every channel.
-
-    Killed at any moment, it goes on with the same command. The raw data are only read.
-
-    `mpirun -np N cloudreg run …` spreads the work over N - 1 workers.
-    """
-    from cloudreg_cli.pipeline import RunOptions, run_acquisition
-    from cloudreg_cli.summary import in_words
-    from cloudreg_io.space import Bounds
-    from cloudreg_io.tiles import StageAxes
-
-    options = RunOptions(
-        channels=tuple(part.strip() for part in channels.split(",") if part.strip()),
-        align_channel=align_channel,
-        voxel_size=voxel_size,
-        axes=StageAxes(flip_x, flip_y, swap_xy),
-        check_stage=check_stage,
-        missing=missing,
-        shading=shading,
-        background=background,
-        sample=sample,
-        bias=bias,
-        search=search,
-        placement=placement,
-        interpolation=interpolation,
-        bounds=Bounds(bounds[:3], bounds[3:]) if bounds else None,
-        mips=mips,
-        smallest=smallest,
-        compression=compression,
-        sharded=sharded,
-        memory=memory_bytes(memory),
-    )
-    result = run_acquisition(
-        acquisition, out, options, jobs=jobs, overwrite=overwrite, progress=command_progress(context)
-    )
-    if result is not None:
-        typer.echo(json.dumps(result, indent=2) if as_json else in_words(result))

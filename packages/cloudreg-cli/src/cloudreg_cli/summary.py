@@ -11,8 +11,13 @@ from cloudreg_stitch.fusion import FusionReport
 from cloudreg_stitch.placement import Placement
 
 
-def summary(out: Path, placement: Placement, fusions: Sequence[FusionReport]) -> dict[str, Any]:
-    """The files of a run, its flagged tiles, and the size, coverage and seams of each volume, as a JSON value."""
+def summary(
+    out: Path,
+    placement: Placement,
+    fusions: Sequence[FusionReport],
+    registered: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The files of a run, its flagged tiles, its volumes, its registration, as a JSON value."""
     flags: dict[str, list[str]] = {}
     for tile in placement.scanned:
         for flag in tile.flags:
@@ -34,6 +39,7 @@ def summary(out: Path, placement: Placement, fusions: Sequence[FusionReport]) ->
             }
             for fusion in fusions
         ],
+        **({} if registered is None else {"registration": registered}),
         "view": f"cloudreg viz serve {shlex.quote(str(out))}",
     }
 
@@ -48,5 +54,20 @@ def in_words(result: dict[str, Any]) -> str:
         lines.append(
             f"{volume['channel']:<11} {volume['url']}   {size} voxels, {volume['uncovered']:,} that no tile covers"
         )
+    if "registration" in result:
+        lines += registration_in_words(result["registration"])
     lines.append(f"look at it: {result['view']}")
     return "\n".join(lines)
+
+
+def registration_in_words(registration: dict[str, Any]) -> list[str]:
+    """What a registration made, as lines."""
+    shape = registration["map"]
+    folded = f"{shape['folded']} folded voxels" if shape["folded"] else "no voxel folded"
+    what = f"{registration['channel']} to {registration['atlas']}"
+    lines = [
+        f"registered  {what}: {registration['steps']} steps, {folded}",
+        f"transform   {registration['transform']}",
+    ]
+    lines += [f"regions     {registration['regions']}"] if registration["regions"] else []
+    return lines

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cloudreg_register.options import RegisterOptions
 
 Mode = Literal["rigid", "similarity", "affine", "fixed-scale"]
+LandmarkUse = Literal["start", "cost", "both"]
+DeviceName = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +39,20 @@ class Choice:
         See `cloudreg_register.atlas_part.AtlasPart`.
     rotation, translation, scale
         See `cloudreg_register.initial.initial_affine`; without `translation` the tissues' centres of mass meet.
-    fixed_scale : bool
-        The affine map keeps `scale`.
+    search : bool
+        Try all ways round for the start.
+    landmarks : (atlas, target) str, optional
+        Files of named points.
+    landmarks_for : "start", "cost" or "both"
+        Whether they give the start, pull at the map, or both.
+    landmark_sigma : float, optional
+        How far they may be off, in µm.
     any_extent : bool
         Go on though the sample is much larger or smaller than the atlas.
     to_atlas : float, optional
         Voxel size in µm at which the target is put on the atlas too.
-    resolution, mode, regularization, iterations, missing_data, grid_correction, bias_correction
+    resolution, mode, regularization, iterations, missing_data, grid_correction, bias_correction,
+    device
         See `cloudreg_register.options.RegisterOptions`.
     """
 
@@ -59,6 +68,10 @@ class Choice:
     rotation: Vector3 = (0.0, 0.0, 0.0)
     translation: Vector3 | None = None
     scale: Vector3 = (1.0, 1.0, 1.0)
+    search: bool = False
+    landmarks: tuple[str, str] | None = None
+    landmarks_for: LandmarkUse = "both"
+    landmark_sigma: float | None = None
     any_extent: bool = False
     to_atlas: float | None = None
     resolution: float | None = None
@@ -68,6 +81,7 @@ class Choice:
     missing_data: bool = True
     grid_correction: bool = False
     bias_correction: bool = False
+    device: DeviceName = "auto"
 
     def __post_init__(self) -> None:
         for name, value in (("resolution", self.resolution), ("regularization", self.regularization)):
@@ -103,6 +117,7 @@ class Choice:
     def options(self, resolution: float) -> RegisterOptions:
         """What `register` is told, at voxels of a size in µm."""
         from cloudreg_register.affine import AffineMode
+        from cloudreg_register.device import Device
         from cloudreg_register.options import RegisterOptions
 
         given: dict[str, Any] = {"regularization": self.regularization, "iterations": self.iterations}
@@ -112,6 +127,7 @@ class Choice:
             missing_data=self.missing_data,
             grid_correction=self.grid_correction,
             bias_correction=self.bias_correction,
+            device=Device(self.device),
             **{name: value for name, value in given.items() if value is not None},
         )
 

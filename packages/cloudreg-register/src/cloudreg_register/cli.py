@@ -5,6 +5,7 @@ Only typer is imported here; the work is imported when there is work.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,6 +24,7 @@ from cloudreg_io.console import (
 
 if TYPE_CHECKING:
     from cloudreg_register.stage import Registered
+    from cloudreg_register.starting import Person
 
 AtlasOption = Annotated[
     str | None,
@@ -99,6 +101,27 @@ IterationsOption = Annotated[
     typer.Option(metavar="A B C", help="At most: at the coarsest level, at levels between, at the finest."),
 ]
 MissingDataFlag = Annotated[bool, typer.Option(help="Leave voxels of exactly 0 out: they were not imaged.")]
+SearchFlag = Annotated[
+    bool,
+    typer.Option(help="Try all ways in which the brain may lie (seconds); left and right stay as the codes say."),
+]
+LandmarksOption = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        metavar="ATLAS TARGET",
+        help="Points of the same names in both: CSV (x,y,z,name in µm) or Neuroglancer states.",
+    ),
+]
+LandmarksForOption = Annotated[
+    Literal["start", "cost", "both"], typer.Option(help="Landmarks give the start, pull at the map, or both.")
+]
+LandmarkSigmaOption = Annotated[
+    float | None,
+    typer.Option(metavar="UM", help="How far landmarks may be off. Default: 1/132 of the atlas's length."),
+]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute: auto takes a graphics card if any.")
+]
 AnyExtentFlag = Annotated[
     bool, typer.Option("--any-extent", help="Go on though the brain is much larger or smaller than the atlas.")
 ]
@@ -156,6 +179,14 @@ def register(
     regularization: RegularizationOption = None,
     iterations: IterationsOption = None,
     missing_data: MissingDataFlag = True,
+    search: SearchFlag = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Show the start and ask: y, n, or another --rotation, --translation.")
+    ] = False,
+    landmarks: LandmarksOption = None,
+    landmarks_for: LandmarksForOption = "both",
+    landmark_sigma: LandmarkSigmaOption = None,
+    device: DeviceOption = "auto",
     any_extent: AnyExtentFlag = False,
     to_atlas: ToAtlasOption = None,
     jobs: JobsOption = 1,
@@ -188,6 +219,11 @@ def register(
         rotation=rotation,
         translation=translation,
         scale=fixed_scale or scale,
+        search=search,
+        landmarks=None if landmarks is None else (typed_place(landmarks[0]), typed_place(landmarks[1])),
+        landmarks_for=landmarks_for,
+        landmark_sigma=landmark_sigma,
+        device=device,
         any_extent=any_extent,
         to_atlas=to_atlas,
         resolution=resolution,
@@ -204,10 +240,30 @@ def register(
         memory=memory_bytes(memory),
         overwrite=overwrite,
         progress=command_progress(context),
+        person=_person(context) if confirm else None,
     )
     if done is None:  # a worker rank: its work is done
         return
     typer.echo(json.dumps(done.to_json(), indent=2) if as_json else in_words(done))
+
+
+def _person(context: typer.Context) -> Person:
+    """Who is asked to confirm: the one at the terminal. The script that mounts this may know how to draw."""
+    from cloudreg_register.starting import Person
+
+    draw = getattr(context.obj, "draw_start", None)
+
+    def ask(question: str) -> str:
+        typer.echo(question, err=True, nl=False)
+        answer = sys.stdin.readline()
+        if not answer:
+            raise EOFError
+        return answer
+
+    def show(data: Path, text: str) -> None:
+        typer.echo(f"{text}\n\nthe start: {data if draw is None else draw(data)}", err=True)
+
+    return Person(ask, show)
 
 
 def in_words(done: Registered) -> str:

@@ -21,11 +21,14 @@ from cloudreg_io.volumes import open_volume
 from cloudreg_register.atlas import Atlas
 from cloudreg_register.atlas_part import AtlasPart
 from cloudreg_register.choice import Choice
-from cloudreg_register.extent import ExtentCheck, check_extent
+from cloudreg_register.extent import ExtentCheck, check_extent, judged
 from cloudreg_register.image import Image, load_image
+from cloudreg_register.initial import initial_affine
 from cloudreg_register.levels import default_resolution, unit_length
 from cloudreg_register.native import digest_of_array
 from cloudreg_register.plausible import require_larger_than, require_same_extent
+
+_INCOMPARABLE = 20.0  # times longer or shorter: no tissue has to be looked for
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +89,9 @@ def load_atlas(choice: Choice, memory: int | None) -> AtlasInputs:
         What is wrong with it: no such volume, an impossible orientation, labels of another extent, …
     """
     atlas = choice.found_atlas()
+    own = Orientation(choice.orientation)
+    # refuses impossible numbers before anything is read
+    initial_affine(atlas.orientation, own, rotation=choice.rotation, scale=choice.scale)
     part = choice.part(atlas)
     grid = grid_of(atlas.template, atlas.voxel_size, "--atlas-voxel-size")
     if atlas.labels is not None:
@@ -108,6 +114,8 @@ def load_inputs(place: str, choice: Choice, of_atlas: AtlasInputs, memory: int |
     ------
     NotFoundError, InputError, ToolError
     """
+    if not choice.any_extent:
+        _require_comparable(place, choice, of_atlas.image)
     target = load_image(
         place,
         resolution_um=of_atlas.resolution,
@@ -120,6 +128,15 @@ def load_inputs(place: str, choice: Choice, of_atlas: AtlasInputs, memory: int |
         extent.require()
     require_larger_than(target.grid, unit_length(of_atlas.image.mip0), target.name)
     return Inputs(place, target, of_atlas, extent)
+
+
+def _require_comparable(place: str, choice: Choice, atlas: Image) -> None:
+    """Refuse volumes so much larger or smaller than the atlas that reading them makes no sense."""
+    grid = grid_of(place, None if choice.voxel_size is None else VoxelSize.of(choice.voxel_size))
+    axes, _ = atlas.orientation.permutation_to(Orientation(choice.orientation))
+    extent = [atlas.mip0.extent[axis] for axis in axes]
+    if not 1 / _INCOMPARABLE < max(grid.extent) / max(extent) < _INCOMPARABLE:
+        judged(grid.extent, extent, extent, grid.spacing, place).require()
 
 
 def grid_of(place: str | NDArray[Any], voxel_size: VoxelSize | None, option: str = "--voxel-size") -> Grid:

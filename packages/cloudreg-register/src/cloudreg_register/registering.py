@@ -21,6 +21,7 @@ from cloudreg_register.inputs import AtlasInputs, Inputs, grid_of, is_file, load
 from cloudreg_register.measurement import images_in
 from cloudreg_register.native import memory_needed
 from cloudreg_register.stage import Registered, register_stages
+from cloudreg_register.starting import Person
 
 # Python, torch and cloud-volume in the command and in each worker (measured)
 PROGRAMS = Programs(230_000_000, 150_000_000)
@@ -37,6 +38,7 @@ def register_target(
     memory: int | None = None,
     overwrite: bool = False,
     progress: Progress = NO_PROGRESS,
+    person: Person | None = None,
 ) -> Registered | None:
     """Register a target to an atlas; None on the worker ranks of an MPI job.
 
@@ -49,6 +51,8 @@ def register_target(
     choice : Choice
     jobs, memory, overwrite, progress
         As for the other commands.
+    person : Person, optional
+        Who is shown the start, and asked.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def register_target(
             progress=progress,
         ) as run:
             target = _target_volume(run, inputs, choice)
-            return register_stages(run, inputs, choice, target, _channels(run.out, target, choice))
+            return register_stages(run, inputs, choice, target, _channels(run.out, target, choice), person)
 
 
 def needs(target: Grid, of_atlas: AtlasInputs) -> tuple[Need, ...]:

@@ -24,6 +24,7 @@ from cloudreg_register.choice import Choice
 from cloudreg_register.descent import State, Step
 from cloudreg_register.inputs import Inputs
 from cloudreg_register.jacobian import Regularity
+from cloudreg_register.landmark_term import LandmarkTerm
 from cloudreg_register.measurement import LABELS, STRUCTURES, TRANSFORM
 from cloudreg_register.midplane import Midplane
 from cloudreg_register.native import Warped, atlas_on_target, labels_on_target, target_on_atlas, warp_volume
@@ -31,7 +32,7 @@ from cloudreg_register.options import RegisterOptions
 from cloudreg_register.pictures import as_npz, picture_planes
 from cloudreg_register.regions import TABLE, RegionInputs, measure_regions
 from cloudreg_register.registration import Registration, register
-from cloudreg_register.starting import start_stage
+from cloudreg_register.starting import Person, landmark_term, start_stage
 from cloudreg_register.transform import Transform
 
 RECORD, PICTURES = "qc/register.json", "qc/register.npz"
@@ -74,7 +75,12 @@ class Registered:
 
 
 def register_stages(
-    run: Run, inputs: Inputs, choice: Choice, target: Volume, channels: Mapping[str, Volume]
+    run: Run,
+    inputs: Inputs,
+    choice: Choice,
+    target: Volume,
+    channels: Mapping[str, Volume],
+    person: Person | None = None,
 ) -> Registered:
     """Register, and bring the atlas to the target.
 
@@ -87,9 +93,11 @@ def register_stages(
         On whose grid labels and atlas are wanted.
     channels : mapping of str to Volume
         What is measured in each region, and put on the atlas where that is wanted; in the frame of `target`.
+    person : Person, optional
+        Who is shown the start, and asked.
     """
     labels = labels_source(run, inputs.of_atlas)
-    record = map_stage(run, inputs, choice, labels)
+    record = map_stage(run, inputs, choice, labels, person)
     transform = Transform.load(run.out / TRANSFORM)
     template = template_source(run, inputs.of_atlas, transform)
     wanted: list[tuple[Warped, str]] = [
@@ -128,43 +136,56 @@ def _on_atlas(
             yield target_on_atlas(transform, volume, url, voxel_size, channel=channel), f"{which} on atlas"
 
 
-def map_stage(run: Run, inputs: Inputs, choice: Choice, labels: AtlasSource | None = None) -> Mapping[str, Any]:
+def map_stage(
+    run: Run,
+    inputs: Inputs,
+    choice: Choice,
+    labels: AtlasSource | None = None,
+    person: Person | None = None,
+) -> Mapping[str, Any]:
     """Find the map; it is at OUT/registration/transform afterwards. The record of how is given back."""
     options = choice.options(inputs.of_atlas.resolution)
-    start = start_stage(run, inputs, choice)
+    start = start_stage(run, inputs, choice, person)
+    pull = landmark_term(inputs, choice)
     keyed = {
         **inputs.identity(),
         "labels": None if labels is None else labels.identity,
         "start": start.matrix.tolist(),
         "options": asdict(options),
+        **({} if pull is None else {"landmarks": digest(pull.to_json())}),
     }
-    find = partial(_find, run, inputs, options, start, digest(keyed), labels)
+    work = _Work(run, inputs, options, start, pull, labels, digest(keyed))
     outputs = [TRANSFORM, RECORD, PICTURES]
     (record,) = run.stage(
-        "register", find, [Unit("transform", None)], options=keyed, outputs=outputs, here=True
+        "register", partial(_find, work), [Unit("transform", None)], options=keyed, outputs=outputs, here=True
     ).values()
     found: Mapping[str, Any] = record
     return found
 
 
-def _find(
-    run: Run,
-    inputs: Inputs,
-    options: RegisterOptions,
-    start: Affine,
-    key: str,
-    labels: AtlasSource | None,
-    _: None,
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    run: Run
+    inputs: Inputs
+    options: RegisterOptions
+    start: Affine
+    landmarks: LandmarkTerm | None
+    labels: AtlasSource | None
+    key: str
+
+
+def _find(work: _Work, _: None) -> dict[str, Any]:
+    run, inputs, start = work.run, work.inputs, work.start
     checkpoint = run.scratch / "register" / "checkpoint.npz"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     found = register(
         inputs.target,
         inputs.atlas,
-        options,
+        work.options,
         start=start,
+        **({} if work.landmarks is None else {"landmarks": work.landmarks}),
         checkpoint=checkpoint,
-        key=key,
+        key=work.key,
         progress=run.progress,
         watch=lambda state, _: _tell(run, state),
     )
@@ -178,7 +199,7 @@ def _find(
     write_json(run.out / RECORD, record)
     before = Transform.of_affine(start, found.transform.atlas, found.transform.target)
     maps = {"before": before, "after": found.transform}
-    planes = picture_planes(inputs.target, inputs.atlas, None if labels is None else labels.source, maps)
+    planes = picture_planes(inputs.target, inputs.atlas, None if work.labels is None else work.labels.source, maps)
     write_bytes(run.out / PICTURES, as_npz(planes))
     return record
 

@@ -1,0 +1,96 @@
+"""Registration in a run: what is checked before it, and what is done after the fusion of its channel.
+
+Nothing of cloudreg-register is imported unless a registration is wanted: torch takes seconds and memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cloudreg_cli.prepare import PROGRAMS, Raw, RunOptions, fusion
+from cloudreg_io.errors import InputError
+from cloudreg_io.run import Run
+from cloudreg_io.run.memory import Budget, Programs
+from cloudreg_io.space import Grid, vector3
+from cloudreg_io.volumes import open_volume
+from cloudreg_stitch.fusion import FusionReport, lay_out
+from cloudreg_stitch.placement import Placement
+
+if TYPE_CHECKING:
+    from cloudreg_register.choice import Choice
+    from cloudreg_register.inputs import AtlasInputs
+
+_TORCH = Programs(200_000_000, 120_000_000)  # beside what the other stages load (measured)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedRegistration:
+    """A registration that will be possible.
+
+    Attributes
+    ----------
+    channel : str
+        The one that is registered.
+    choice : Choice
+    of_atlas : AtlasInputs
+    """
+
+    channel: str
+    choice: Choice
+    of_atlas: AtlasInputs
+
+
+def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedRegistration | None:
+    """Read and check the atlas, before hours are spent on the volume; None where no registration is wanted.
+
+    Raises
+    ------
+    CloudRegError
+        What is wrong with channel, atlas, labels, orientations, or the memory.
+    """
+    wanted = options.autofluorescence_channel
+    if options.registration is None:
+        if wanted:
+            raise InputError(
+                f"--autofluorescence-channel {wanted} is the one to register, but nothing is registered",
+                fix="name an atlas: --atlas PLACE, or --register for the default one",
+            )
+        return None
+    from cloudreg_io.space import Orientation
+    from cloudreg_register.inputs import load_atlas
+    from cloudreg_register.registering import needs
+
+    channel = raw.data.channel(wanted) if wanted else raw.aligned
+    if channel not in raw.channels:
+        raise InputError(
+            f"{channel} is to be registered, but is not among the channels that are fused",
+            fix=f"add it to --channels, or --autofluorescence-channel {raw.channels[0]}",
+        )
+    Orientation(options.registration.orientation)
+    of_atlas = load_atlas(options.registration, options.memory)
+    programs = Programs(PROGRAMS.first + _TORCH.first, PROGRAMS.each + _TORCH.each)
+    Budget.of(options.memory, jobs, programs).require(*needs(_volume_grid(options, raw, channel), of_atlas))
+    return PreparedRegistration(channel, options.registration, of_atlas)
+
+
+def register_brain(
+    run: Run, registration: PreparedRegistration, fusions: Sequence[FusionReport], memory: int | None
+) -> dict[str, Any]:
+    """Register the channel, bring labels and atlas to it, measure all channels; what was made, as a JSON value."""
+    from cloudreg_register.inputs import load_inputs
+    from cloudreg_register.stage import register_stages
+
+    channels = {fused.channel: open_volume(fused.url) for fused in fusions}
+    target = channels[registration.channel]
+    inputs = load_inputs(target.url, registration.choice, registration.of_atlas, memory)
+    done = register_stages(run, inputs, registration.choice, target, channels)
+    return {"channel": registration.channel, "atlas": registration.of_atlas.atlas.name, **done.to_json()}
+
+
+def _volume_grid(options: RunOptions, raw: Raw, channel: str) -> Grid:
+    """About the voxels of the volume that will be fused."""
+    source = raw.part.source(channel, fill_missing=options.missing == "fill")
+    layout, _ = lay_out(source, Placement.by_stage(source.grid), fusion(options, source.grid, {}))
+    return Grid(layout.size, vector3(source.grid.voxel_size))

@@ -1,0 +1,232 @@
+"""The command `register`: what it leaves in OUT, that it goes on after a kill -9, what it says on the way."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cloudreg_io.errors import InputError
+from cloudreg_io.space import Affine, Bounds
+from cloudreg_io.verify import verify
+from cloudreg_io.volumes import open_volume
+from cloudreg_register.cli import register
+from cloudreg_register.registering import register_target
+from cloudreg_register.starting import Person, stated_start
+from cloudreg_register.transform import Transform
+from support.brains import make_brain
+from support.small_volumes import write_volume
+from support.trees import difference, tree
+
+pytestmark = pytest.mark.xdist_group("register")
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[4])
+from cloudreg_register.registering import register_target
+from support.brains import Brain
+
+class Fuse:
+    name, steps = "", 0
+    def start(self, name, total, done=0): self.name = name
+    def advance(self, n=1):
+        self.steps += self.name == "register"
+        if self.steps == int(sys.argv[3]): os.kill(os.getpid(), signal.SIGKILL)
+    def note(self, text): pass
+    def finish(self): pass
+
+brain = Brain(Path(sys.argv[1]), None)
+register_target(brain.place("target"), Path(sys.argv[2]), brain.choice(), progress=Fuse())
+"""
+
+
+def cloudreg(*args, **how):
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(register)
+    return CliRunner().invoke(app, [str(arg) for arg in args], **how)
+
+
+@pytest.fixture(scope="module")
+def brain(tmp_path_factory):
+    return make_brain(tmp_path_factory.mktemp("brain"))
+
+
+@pytest.fixture(scope="module")
+def registered(brain, tmp_path_factory):
+    """OUT of an undisturbed command, and what it printed."""
+    out = tmp_path_factory.mktemp("registered") / "out"
+    done = cloudreg(brain.place("target"), out, *brain.words(), "--json")
+    assert done.exit_code == 0, done.output
+    return out, json.loads(done.stdout)
+
+
+def test_out_holds_what_the_contract_says(registered, brain):
+    out, report = registered
+    transform = Transform.load(out / "registration/transform")
+    assert transform.target.size == brain.case.target_grid.size
+    assert transform.confidence is not None
+    target = open_volume(out / "target")
+    assert np.array_equal(target.read(), brain.case.target)
+    for name, layer, dtype in (("labels", "segmentation", "uint32"), ("atlas_on_target", "image", "float32")):
+        volume = open_volume(out / "registration" / name)
+        assert (volume.size(), volume.spec.layer, volume.spec.dtype) == (target.size(), layer, dtype)
+        assert volume.spec.mips == target.spec.mips
+    assert report["transform"] == str(out / "registration/transform")
+    assert report["map"]["folded"] == 0
+    assert verify(out).whole
+
+
+def test_labels_come_nearer_to_where_they_are(registered, brain):
+    out, _ = registered
+    found = open_volume(out / "registration/labels").read(Bounds.of_size(brain.case.target_grid.size))
+    unmoved = brain.case.labels
+    true = brain.case.target_labels
+    pad = [(a - b) // 2 for a, b in zip(true.shape, unmoved.shape, strict=True)]
+    before = np.pad(unmoved, [(p, t - u - p) for p, t, u in zip(pad, true.shape, unmoved.shape, strict=True)])
+    assert (found == true).mean() > (before == true).mean()
+
+
+def test_regions_add_up(registered, brain):
+    out, _ = registered
+    rows = list(csv.DictReader((out / "registration/regions.csv").open()))
+    assert sum(int(row["voxels"]) for row in rows) == brain.case.target.size
+    assert sum(float(row["total"]) for row in rows) == pytest.approx(brain.case.target.sum(), rel=1e-5)
+    assert {row["hemisphere"] for row in rows} == {"left", "right"}
+    assert (out / "registration/structures.csv").read_bytes() == (brain.folder / "structures.csv").read_bytes()
+
+
+def test_the_record_says_how_the_energy_fell(registered):
+    out, _ = registered
+    record = json.loads((out / "qc/register.json").read_text())
+    energies = [step["energy"] for step in record["steps"]]
+    assert energies
+    assert energies == sorted(energies, reverse=True)
+    assert "seconds" not in record["steps"][0]
+    assert record["extent"]["verdict"] == "fits"
+    start = json.loads((out / "registration/start.json").read_text())
+    assert start["matrix"] == record["start"]
+    with np.load(out / "qc/register.npz") as planes:
+        for letter in "xyz":
+            shape = planes[f"target_{letter}"].shape
+            for name in ("atlas_before", "atlas_after", "labels_before", "labels_after"):
+                assert planes[f"{name}_{letter}"].shape == shape
+        assert not np.array_equal(planes["atlas_before_z"], planes["atlas_after_z"])
+
+
+def test_the_same_command_again_does_nothing(registered, brain):
+    out, report = registered
+    before = {path: path.stat().st_mtime_ns for path in (out / "registration").rglob("*")}
+    done = cloudreg(brain.place("target"), out, *brain.words(), "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == report
+    assert {path: path.stat().st_mtime_ns for path in (out / "registration").rglob("*")} == before
+
+
+def test_other_options_are_refused(registered, brain):
+    out, _ = registered
+    done = cloudreg(brain.place("target"), out, *brain.words(), "--mode", "rigid")
+    assert isinstance(done.exception, InputError)
+    assert "--overwrite" in str(done.exception)
+
+
+def test_killed_and_begun_anew_it_ends_in_the_same_bytes(registered, brain, tmp_path):
+    out = tmp_path / "out"
+    here = str(__import__("pathlib").Path(__file__).parents[1])
+    words = [sys.executable, "-c", KILLED, str(brain.folder), str(out), "1", here]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (out / "registration/transform").exists()
+    assert (out / ".cloudreg/scratch/register/checkpoint.npz").exists()
+    steps = []
+
+    class Counting:
+        name = ""
+
+        def start(self, name, total, done=0):
+            self.name = name
+            if name == "register":
+                steps.append(done)
+
+        def advance(self, n=1):
+            pass
+
+        def note(self, text):
+            pass
+
+        def finish(self):
+            pass
+
+    register_target(brain.place("target"), out, brain.choice(), jobs=2, progress=Counting())
+    assert steps == [1]  # the step that was done is not done again
+    assert difference(tree(registered[0]), tree(out)) == []
+
+
+def test_a_precomputed_target_gets_its_own_levels_and_is_put_on_the_atlas(brain, tmp_path):
+    array = np.clip(brain.case.target * 1000, 0, 60000).astype(np.uint16)
+    write_volume(tmp_path / "w", array, (600.0,) * 3, mips=[(1, 1, 1), (2, 2, 2)], url=tmp_path / "brain")
+    out = tmp_path / "out"
+    progress = ("--to-atlas", 1200, "--iterations", 1, 1, 1)
+    done = cloudreg(tmp_path / "brain", out, *brain.words(), *progress)
+    assert done.exit_code == 0, done.output
+    assert "viz serve" in done.stdout
+    assert not (out / "target").exists()
+    labels = open_volume(out / "registration/labels")
+    assert labels.spec.mips == open_volume(tmp_path / "brain").spec.mips
+    on_atlas = open_volume(out / "registration/on_atlas/brain")
+    assert on_atlas.size() == (9, 11, 8)
+    assert on_atlas.read().max() > 0
+    rows = list(csv.DictReader((out / "registration/regions.csv").open()))
+    assert sum(int(row["total"]) for row in rows) == array.sum(dtype=np.int64)
+
+
+class TestStart:
+    def test_without_a_translation_the_tissues_meet(self, brain):
+        inputs = loaded(brain)
+        moved = stated_start(inputs, brain.choice())
+        still = stated_start(inputs, brain.choice(translation=(0.0, 0.0, 0.0)))
+        assert np.allclose(still.matrix, np.eye(4))
+        assert np.allclose(moved.linear, np.eye(3))
+        assert np.abs(moved.translation).max() > 0
+
+    def test_a_person_may_turn_it(self, brain, tmp_path):
+        answers = iter(["--rotation 0 0 90", "y"])
+        shown = []
+        person = Person(lambda _: next(answers), lambda path, text: shown.append((path.stat().st_size, text)))
+        choice = brain.choice(iterations=(1, 1, 1))
+        register_target(brain.place("target"), tmp_path / "out", choice, person=person)
+        assert len(shown) == 2
+        start = Affine(json.loads((tmp_path / "out/registration/start.json").read_text())["matrix"])
+        assert np.allclose(start.linear, [[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+        # the same command again asks nobody: the start is known
+        register_target(brain.place("target"), tmp_path / "out", choice, person=person)
+
+    def test_nobody_to_ask_is_an_error(self, brain, tmp_path):
+        done = cloudreg(brain.place("target"), tmp_path / "out", *brain.words(), "--confirm", input="")
+        assert isinstance(done.exception, InputError)
+        assert "nobody can be asked" in str(done.exception)
+        assert not (tmp_path / "out/registration/transform").exists()
+
+    def test_landmarks_give_it(self, brain):
+        from cloudreg_register.starting import found_start, landmark_term
+
+        files = (str(brain.folder / "atlas.csv"), str(brain.folder / "target.csv"))
+        inputs = loaded(brain)
+        start = found_start(inputs, brain.choice(landmarks=files))
+        assert start.found["by"] == "landmarks"
+        true = brain.case.deformation.affine
+        assert np.abs(start.affine.linear - true.linear).max() < 0.1
+        assert landmark_term(inputs, brain.choice(landmarks=files, landmarks_for="start")) is None
+        assert len(landmark_term(inputs, brain.choice(landmarks=files)).atlas) == 12
+
+
+def loaded(brain):
+    from cloudreg_register.inputs import load_atlas, load_inputs
+
+    choice = brain.choice()
+    return load_inputs(brain.place("target"), choice, load_atlas(choice, None), None)

@@ -70,13 +70,21 @@ class DeformedAtlas:
         assert by_positions is not None
         return (by_positions * self._on_atlas.scale).permute(3, 0, 1, 2).contiguous()
 
-    def velocity_force(self, force: Tensor) -> Tensor:
-        """Derivative [t, 3, z, y, x] by the velocity of an energy whose derivative by the displacement is `force`."""
+    def velocity_force(self, force: Tensor, further: Tensor) -> Tensor:
+        """Derivative [t, 3, z, y, x] of an energy by the velocity.
+
+        Parameters
+        ----------
+        force : [3, z, y, x]
+            Its derivative by the displacement of φ⁻¹ at the sample's voxels.
+        further : [3, z, y, x]
+            And by the displacement at the velocity's own samples; 0 where only the voxels count.
+        """
         by_field, _ = sample_adjoint(
             force, self.flow.displacement, self.in_velocity, of_field=True, of_positions=False
         )
         assert by_field is not None
-        return self.flow.adjoint(by_field)
+        return self.flow.adjoint(by_field + further)
 
     def rest_force(self, force: Tensor) -> Tensor:
         """Derivative [z, y, x, 3] by `rest` of the energy whose derivative by the displacement is `force`."""

@@ -8,6 +8,7 @@ It counts where images say nothing: in torn or missing tissue, in featureless re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,12 @@ class Pull:
     by_displacement: Tensor
     by_affine: Tensor
     curvature: Tensor
+
+    @classmethod
+    def nothing(cls, fields: Tensor) -> Pull:
+        """Without landmarks, given the affine map's fields [k, 3, z, y, x] on the velocity's grid."""
+        none = fields.new_zeros(())
+        return cls(0.0, none, none.double(), none)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +92,10 @@ class LandmarkTerm:
             torch.from_numpy(pairs.target - target.centre),
             sigma or _SIGMA * unit_length(atlas.grid()),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """All that a registration depends on."""
+        return {"atlas": self.atlas.tolist(), "target": self.target.tolist(), "sigma_um": self.sigma}
 
     def pull(self, displacement: Tensor, on: Coordinates, affine: Tensor, generators: Tensor) -> Pull:
         """Energy, forces and curvature.

@@ -1,10 +1,10 @@
 """Objective: the energy of a map between an atlas and a sample at one level, and the quadratic model of it.
 
-Energy = negative log-likelihood of the sample under the mixture of `weights`, with tissue expected as `contrast` says
-of the deformed atlas, per cubic unit of length, plus ½ ‖v‖² / strength². `evaluate` does one expectation and one
-maximisation: contrast from the weights of last time, then weights and the mixture's parameters. At the optimum of
-the contrast and the weights the derivative of the energy by the map is the one with both held still, so the force
-is exact; the model (`newton`) is Gauss-Newton.
+Energy = negative log-likelihood of the sample under the mixture of `weights`, with tissue expected as `contrast`
+says of the deformed atlas, per cubic unit of length, plus ½ ‖v‖² / strength², plus what landmarks cost where there
+are any. `evaluate` does one expectation and one maximisation: contrast from the weights of last time, then weights
+and the mixture's parameters. At the optimum of the contrast and the weights the derivative of the energy by the map
+is the one with both held still, so the force is exact; the model (`newton`) is Gauss-Newton.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cloudreg_register.affine import AffineMode
 from cloudreg_register.contrast import Contrast
 from cloudreg_register.coordinates import Coordinates
 from cloudreg_register.deformed import DeformedAtlas
+from cloudreg_register.landmark_term import LandmarkTerm, Pull
 from cloudreg_register.newton import Quadratic
 from cloudreg_register.regulariser import Regulariser
 from cloudreg_register.weights import Mixture
@@ -78,6 +79,8 @@ class Objective:
         Of the flow.
     gathered : int
         Voxels that are gathered as one for the curvature.
+    landmarks : LandmarkTerm or None
+        Points that should meet.
     """
 
     atlas: Tensor
@@ -96,6 +99,7 @@ class Objective:
     scatter: float
     substeps: int
     gathered: int
+    landmarks: LandmarkTerm | None = None
 
     def start(self) -> Belief:
         """What to believe before anything was compared: every imaged voxel shows tissue."""
@@ -123,22 +127,31 @@ class Objective:
         parts, unlikely = belief.mixture.responsibilities(self.sample, expected, spread)
         regularisation = self.regulariser.energy(at.velocity)
         energy = self.per_voxel * float((self.imaged * unlikely).sum(dtype=torch.float64)) + regularisation
+        pull = self._pull(at, deformed)
+        energy += pull.energy
         after = Belief(parts[0], belief.mixture.updated(self.sample, parts, self.imaged))
         weight = (self.per_voxel * parts[0] * self.imaged) / spread**2
-        model = self._model(at, deformed, slope, weight, expected - self.sample)
+        model = self._model(at, deformed, slope, weight, expected - self.sample, pull)
         return Evaluation(energy, regularisation, after, model)
 
-    def _model(self, at: Map, deformed: DeformedAtlas, slope: Tensor, weight: Tensor, error: Tensor) -> Quadratic:
+    def _pull(self, at: Map, deformed: DeformedAtlas) -> Pull:
+        if self.landmarks is None:
+            return Pull.nothing(self.fields)
+        return self.landmarks.pull(deformed.flow.displacement, self.on_velocity, at.affine, self.generators)
+
+    def _model(
+        self, at: Map, deformed: DeformedAtlas, slope: Tensor, weight: Tensor, error: Tensor, pull: Pull
+    ) -> Quadratic:
         gradient = slope * deformed.gradient()
         force = weight * error * gradient
         by_rest = deformed.rest_force(force)
-        data = deformed.velocity_force(force).sum(dim=0)
+        data = deformed.velocity_force(force, pull.by_displacement).sum(dim=0)
         return Quadratic(
-            curvature=deformed.curvature(gradient, weight, self.gathered),
+            curvature=deformed.curvature(gradient, weight, self.gathered) + pull.curvature,
             smoothness=self.regulariser.multiplier,
             fields=self.fields,
             by_velocity=data + self.regulariser.applied(at.velocity[0]),
-            by_affine=affine_steps.gradient(self.generators, by_rest, deformed.rest),
+            by_affine=affine_steps.gradient(self.generators, by_rest, deformed.rest) + pull.by_affine,
         )
 
 

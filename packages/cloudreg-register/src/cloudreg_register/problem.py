@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool3d
 from cloudreg_io.space import Grid, vector3
 from cloudreg_register.coordinates import CPU, Coordinates
 from cloudreg_register.image import Image
+from cloudreg_register.landmark_term import LandmarkTerm
 from cloudreg_register.levels import Level, default_resolution, unit_length, velocity_grid
 from cloudreg_register.objective import Map, Objective, make_generators
 from cloudreg_register.options import RegisterOptions
@@ -38,6 +39,7 @@ class Problem:
     options : RegisterOptions
     dtype : torch.dtype
     device : torch.device
+    landmarks : LandmarkTerm or None
     """
 
     atlas: Tensor
@@ -48,6 +50,7 @@ class Problem:
     options: RegisterOptions
     dtype: torch.dtype = torch.float32
     device: torch.device = CPU
+    landmarks: LandmarkTerm | None = None
 
     @classmethod
     def of(
@@ -58,6 +61,7 @@ class Problem:
         *,
         device: torch.device = CPU,
         dtype: torch.dtype = torch.float32,
+        landmarks: LandmarkTerm | None = None,
     ) -> Problem:
         """Prepare two images at any voxel size."""
         resolution = options.resolution or default_resolution(atlas.mip0)
@@ -73,6 +77,7 @@ class Problem:
             options,
             dtype,
             device,
+            landmarks,
         )
 
     @property
@@ -107,6 +112,7 @@ class Problem:
             scatter=level.scatter,
             substeps=_SUBSTEPS,
             gathered=_CURVATURE_VOXELS if coarse else 1,
+            landmarks=self.landmarks,
         )
 
     def brought(self, at: Map, before: Grid | None, level: Level) -> Map:

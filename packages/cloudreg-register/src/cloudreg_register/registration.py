@@ -22,6 +22,7 @@ from cloudreg_register.descent import State, Step, descend
 from cloudreg_register.device import chosen_device
 from cloudreg_register.image import Image
 from cloudreg_register.initial import initial_affine
+from cloudreg_register.landmark_term import LandmarkTerm
 from cloudreg_register.levels import default_levels, unit_length, velocity_grid
 from cloudreg_register.objective import Map, Objective
 from cloudreg_register.options import RegisterOptions
@@ -41,12 +42,13 @@ class Registration:
     history: tuple[Step, ...]
 
 
-def register(
+def register(  # noqa: PLR0913 -- two images; the rest is seldom given
     target: Image,
     atlas: Image,
     options: RegisterOptions | None = None,
     *,
     start: Affine | None = None,
+    landmarks: LandmarkTerm | None = None,
     checkpoint: Path | None = None,
     key: str = "",
     progress: Progress = NO_PROGRESS,
@@ -61,6 +63,8 @@ def register(
     options : RegisterOptions, optional
     start : Affine, optional
         From the centred atlas to the centred target, in µm. Default: what the orientation codes say.
+    landmarks : LandmarkTerm, optional
+        Pairs of points that should meet.
     checkpoint : Path, optional
         A file in which the work is kept; one of the same `key` is gone on with, to the same bits.
     key : str
@@ -79,10 +83,11 @@ def register(
     options = options or RegisterOptions()
     torch.set_num_threads(options.threads)
     device = chosen_device(options.device)
-    problem = Problem.of(target, atlas, options, device=device)
+    problem = Problem.of(target, atlas, options, device=device, landmarks=landmarks)
     start = start or initial_affine(atlas.orientation, target.orientation)
     levels = default_levels(problem.atlas_grid, problem.resolution, options.iterations)
     key = digest([key, repr(options), device.type, start.matrix.tolist(), [repr(level) for level in levels]])
+    key = digest([key, landmarks.to_json()]) if landmarks else key
     state = checkpoints.load(checkpoint, key, device) if checkpoint else None
     if state is None:
         begin = torch.from_numpy(start.matrix.copy())

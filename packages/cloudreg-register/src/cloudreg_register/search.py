@@ -13,7 +13,9 @@ the mirror image of the best start is, is reported beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
@@ -38,7 +40,7 @@ Matrix = NDArray[np.float64]
 _RESOLUTION = 0.8  # units: voxels of the last round; those of the first are twice as large
 _SCATTER = (0.5, 0.3)  # smallest expected error of a voxel in the first rounds, in the last
 _VELOCITY_SPACING = 2.0  # units: there is no velocity, only the moments of the curvature are kept on its grid
-_ROUNDS = ((96, 1), (24, 3), (8, 8), (3, 4))  # how many starts are refined by how many steps
+_ROUNDS = ((96, 1), (24, 7), (4, 4))  # how many starts are refined by how many steps
 _SMALLEST = 8  # voxels of the thinnest axis that may be halved
 _SAME_DEGREES = 15.0  # starts that end as near as this to each other are one
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
@@ -94,21 +96,33 @@ def search_start(
         When no tissue can be told from its surroundings.
     """
     options = options or RegisterOptions()
-    torch.set_num_threads(options.threads)
     unit = unit_length(atlas.centred_grid)
     problem = Problem.of(target, atlas, _search_options(options, _RESOLUTION * unit))
     tissues = Tissue.of(atlas), Tissue.of(target)
     starts = [centred_on_tissue(turn @ start, *tissues) for turn in tried_turns()]
-    progress.start("search", sum(count for count, _ in _ROUNDS) + 1, 0)
-    found: list[Scored] = []
-    for number, (count, steps) in enumerate(_ROUNDS):
-        refine = _refiner(problem, unit, steps, coarse=number < len(_ROUNDS) - 1, progress=progress)
-        found = _distinct([refine(affine) for affine in starts[:count]])
-        starts = [affine for _, affine in found]
-    mirrored, _ = refine(starts[0] @ _mirror(atlas.orientation, tissues[0]))
+    progress.start("search", len(_ROUNDS) + 1)
+    with _single_threaded(), ThreadPoolExecutor(options.threads) as threads:
+        for number, (count, steps) in enumerate(_ROUNDS):
+            refine = _refiner(problem, unit, steps, coarse=number < len(_ROUNDS) - 1)
+            found = _distinct(threads.map(refine, starts[:count]))
+            starts = [affine for _, affine in found]
+            progress.advance()
+        mirrored, _ = refine(starts[0] @ _mirror(atlas.orientation, tissues[0]))
+    progress.advance()
     progress.finish()
     ranked = [Candidate(_code(a, atlas.orientation, target.orientation), a, score) for score, a in found]
     return [replace(ranked[0], mirror_score=mirrored), *ranked[1:]]
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Let torch work in the calling thread: images as small as these cost more to divide than to do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def quarter_turns() -> list[Affine]:
@@ -133,9 +147,7 @@ def _search_options(options: RegisterOptions, resolution: float) -> RegisterOpti
     return replace(options, resolution=resolution, mode=mode, local_contrast=False)
 
 
-def _refiner(
-    problem: Problem, unit: float, steps: int, *, coarse: bool, progress: Progress
-) -> Callable[[Affine], Scored]:
+def _refiner(problem: Problem, unit: float, steps: int, *, coarse: bool) -> Callable[[Affine], Scored]:
     """What takes a start to a better one nearby, and scores it."""
     factor = 2 if coarse and min(problem.sample.shape) >= _SMALLEST else 1
     level = Level(factor, _VELOCITY_SPACING * unit, 1, _SCATTER[0 if coarse else 1], steps, steps)
@@ -146,7 +158,6 @@ def _refiner(
     def refined(start: Affine) -> Scored:
         at = Map(still, torch.from_numpy(start.matrix.copy()))
         reached = descend(objective, level, State(0, 0, at), 0.0, lambda _: None)
-        progress.advance()
         # a step that was taken back left no line: without any line there was no better map nearby
         energy = reached.history[-1].energy if reached.history else _energy(objective, at)
         return -energy / counted, Affine(reached.at.affine.numpy())
@@ -159,7 +170,7 @@ def _energy(objective: Objective, at: Map) -> float:
     return objective.evaluate(at, believed).energy
 
 
-def _distinct(scored: list[Scored]) -> list[Scored]:
+def _distinct(scored: Iterable[Scored]) -> list[Scored]:
     """The best first, without those that have come to the place of a better one."""
     kept: list[Scored] = []
     for score, affine in sorted(scored, key=lambda pair: -pair[0]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch.nn.functional import avg_pool3d
 
 from cloudreg_io.space import Grid, vector3
 from cloudreg_register.coordinates import CPU, Coordinates
+from cloudreg_register.grid_correction import without_grid
+from cloudreg_register.illumination import evenly_lit
 from cloudreg_register.image import Image
 from cloudreg_register.landmark_term import LandmarkTerm
 from cloudreg_register.levels import Level, default_resolution, unit_length, velocity_grid
@@ -68,6 +71,7 @@ class Problem:
         target, atlas = target.resampled(resolution), atlas.resampled(resolution)
         seen = np.asarray(target.array, np.float32)
         imaged = imaged_weights(seen) if options.missing_data else np.ones(seen.shape, np.float32)
+        seen = flattened(seen, imaged, target.grid.spacing, unit_length(atlas.mip0), options)
         return cls(
             _tensor(stretched(np.asarray(atlas.array, np.float32)), dtype, device),
             _tensor(compressed(seen, imaged), dtype, device),
@@ -141,6 +145,21 @@ class Problem:
         edge = level.window * max(grid.spacing)
         x, y, z = (max(1, round(edge / spacing)) for spacing in grid.spacing)
         return z, y, x
+
+
+def flattened(
+    seen: NDArray[np.float32],
+    imaged: NDArray[np.float32],
+    spacing: Sequence[float],
+    unit: float,
+    options: RegisterOptions,
+) -> NDArray[np.float32]:
+    """A sample [z, y, x] after the corrections that the options ask for."""
+    if options.grid_correction:
+        seen = without_grid(seen, imaged, spacing, unit)
+    if options.bias_correction:
+        seen = evenly_lit(seen, imaged, spacing, unit)
+    return seen
 
 
 def _reduced(field: Tensor, grid: Grid, factor: int) -> tuple[Tensor, Grid]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from pathlib import Path
 
 from cloudreg_io.errors import InputError
@@ -19,7 +21,8 @@ def given_placement(path: Path, grid: TileGrid) -> Placement:
     Raises
     ------
     NotFoundError, InputError
-        There is no such file, it is damaged, or a scanned tile is not in it.
+        There is no such file, it is damaged, a scanned tile is not in it or lies far from all others, or it counts
+        in voxels of another size.
     """
     placement = Placement.load(path)
     if absent := [tile.name for tile in grid.scanned if tile.name not in placement.positions]:
@@ -28,7 +31,39 @@ def given_placement(path: Path, grid: TileGrid) -> Placement:
             why="it belongs to another acquisition",
             fix="run the alignment of this acquisition, or give its own placement: --placement FILE",
         )
+    _require_same_voxels(path, placement, grid)
+    _require_together(path, placement, grid)
     return placement
+
+
+def _require_same_voxels(path: Path, placement: Placement, grid: TileGrid) -> None:
+    same = zip(placement.voxel_size, grid.voxel_size, strict=True)
+    if not all(math.isclose(a, b, rel_tol=1e-3) for a, b in same):
+        raise InputError(
+            f"{path}: voxel_size_um is {placement.voxel_size}, the acquisition has {grid.voxel_size}",
+            why="it belongs to another acquisition, or one of the two is wrong",
+            fix="correct voxel_size_um in that file, or give the acquisition's: --voxel-size X Y Z",
+        )
+
+
+def _require_together(path: Path, placement: Placement, grid: TileGrid) -> None:
+    """A digit too many in an edited position would ask for a volume that no machine can hold."""
+    stage = Placement.by_stage(grid)
+    for axis, name in enumerate("xyz"):
+        wide = stage.size(grid.tile_size)[axis]
+        moved = {
+            tile.name: tile.position[axis] - stage.tile(tile.name).position[axis] for tile in placement.scanned
+        }
+        middle = statistics.median(moved.values())
+        farthest = max(moved, key=lambda tile: abs(moved[tile] - middle))
+        shifts = {f"channel_shift of {channel}": shift[axis] for channel, shift in placement.channel_shift.items()}
+        far = {f"tile {farthest}": moved[farthest] - middle, **shifts}
+        if wrong := next((what for what, voxels in far.items() if abs(voxels) > wide), None):
+            raise InputError(
+                f"{path}: {wrong} is {far[wrong]:+g} voxels in {name} from where the stage has it",
+                why=f"all tiles together are {wide} voxels wide: a digit too many, or micrometres?",
+                fix="correct the value",
+            )
 
 
 def adopt(run: Run, placement: Placement, given: Path) -> Placement:

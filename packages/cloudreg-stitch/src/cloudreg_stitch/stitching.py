@@ -193,6 +193,7 @@ def _require_sensible(job: _Job, options: StitchOptions) -> None:
         given_placement(options.placement, sources.data.grid)
     elif options.steps == "fuse":
         _require_placement(job.folder / PLACEMENT)
+        given_placement(job.folder / PLACEMENT, sources.data.grid)  # it may have been edited
     needs: tuple[Need, ...] = ()
     if options.steps != "fuse":
         needs += needs_to_align(sources.data.source(job.aligned), align)

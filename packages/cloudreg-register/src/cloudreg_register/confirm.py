@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Affine, Vector3, vector3
-from cloudreg_register.tissue import otsu
 
 QUESTION = "Start from here? y, n, or --rotation X Y Z, --translation X Y Z: "
-_COLUMNS = 36  # characters of a plane's longer side
 _OPTIONS = {"--rotation": "rotation", "--translation": "translation"}
-_NOTHING, _TARGET, _ATLAS, _BOTH = " ", ".", "+", "#"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,29 +100,6 @@ def parsed_answer(answer: str, pose: Pose) -> Pose:
     return pose
 
 
-def in_text(planes: Mapping[str, NDArray[Any]], when: str = "start") -> str:
-    """Three planes as characters, for a terminal without pictures.
-
-    Parameters
-    ----------
-    planes : mapping
-        As `pictures.picture_planes` makes them.
-    when : str
-        Which map's atlas.
-    """
-    x, y, z = (float(edge) for edge in planes["spacing_um"])
-    sections = (
-        ("z", "x right, y down", (y, x)),
-        ("y", "x right, z down", (z, x)),
-        ("x", "y right, z down", (z, y)),
-    )
-    parts = [f"'{_TARGET}' target, '{_ATLAS}' atlas, '{_BOTH}' both"]
-    for letter, title, edges in sections:
-        target, atlas = planes[f"target_{letter}"], planes[f"atlas_{when}_{letter}"]
-        parts.append(f"across {letter} ({title})\n{_characters(target, atlas, edges)}")
-    return "\n\n".join(parts)
-
-
 def _answered(ask: Callable[[str], str], question: str) -> str:
     try:
         return ask(question).strip()
@@ -148,24 +118,3 @@ def _three(option: str, values: Sequence[str]) -> Vector3:
     if not all(map(math.isfinite, numbers)):
         raise InputError(f"{option} takes three numbers x, y, z, not {' '.join(values)}")
     return vector3(numbers)
-
-
-def _characters(target: NDArray[Any], atlas: NDArray[Any], edges: tuple[float, float]) -> str:
-    """Which of two planes shows tissue where; characters are twice as high as wide."""
-    height, width = (n * edge for n, edge in zip(target.shape, edges, strict=True))
-    column = max(width, height) / _COLUMNS
-    columns, rows = max(1, round(width / column)), max(1, round(height / (2 * column)))
-    masks = [_reduced(_tissue(plane), (rows, columns)) for plane in (target, atlas)]
-    letters = np.array([[_NOTHING, _ATLAS], [_TARGET, _BOTH]])[masks[0].astype(int), masks[1].astype(int)]
-    return "\n".join("".join(row).rstrip() for row in letters)
-
-
-def _tissue(plane: NDArray[Any]) -> NDArray[np.bool_]:
-    values = np.nan_to_num(plane.astype(np.float64))
-    clipped = np.minimum(values, np.quantile(values, 0.98))
-    return np.asarray(clipped > otsu(clipped))
-
-
-def _reduced(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    rows, columns = ((np.arange(n) + 0.5) * m // n for n, m in zip(shape, mask.shape, strict=True))
-    return mask[np.ix_(rows.astype(int), columns.astype(int))]

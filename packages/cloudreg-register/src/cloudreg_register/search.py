@@ -13,7 +13,7 @@ the mirror image of the best start is, is reported beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -43,6 +43,7 @@ _VELOCITY_SPACING = 2.0  # units: there is no velocity, only the moments of the 
 _ROUNDS = ((96, 1), (24, 7), (4, 4))  # how many starts are refined by how many steps
 _SMALLEST = 8  # voxels of the thinnest axis that may be halved
 _SAME_DEGREES = 15.0  # starts that end as near as this to each other are one
+_DECIDES, _SHARE_OF_LEAD = 0.01, 0.5  # of a difference of scores that says which of two mirror images it is
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 
 
@@ -123,6 +124,24 @@ def _single_threaded() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def mirror_note(candidates: Sequence[Candidate]) -> str:
+    """What the mirror image of the best start says about the handedness of the orientation codes."""
+    best = candidates[0]
+    gain = (-np.inf if best.mirror_score is None else best.mirror_score) - best.score
+    lead = best.score - candidates[1].score if len(candidates) > 1 else np.inf
+    if gain > max(_DECIDES, _SHARE_OF_LEAD * lead):
+        return (
+            "the mirror image of the target fits better: is it mirrored? "
+            "Then exchange L and R in --orientation or in --atlas-orientation"
+        )
+    if gain < -max(_DECIDES, _SHARE_OF_LEAD * lead):
+        return "the mirror image of the target fits less well: left and right are as the orientation codes say"
+    return (
+        "left and right are taken from the orientation codes: the atlas is nearly its own mirror image, "
+        "so that the images cannot tell"
+    )
 
 
 def quarter_turns() -> list[Affine]:

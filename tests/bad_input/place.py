@@ -15,8 +15,8 @@ import numpy as np
 import tifffile
 
 from cloudreg_io.fields import Shading
-from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
 from support.colm_folders import Colm
+from support.imaged import image_brain, tiny_spec
 from support.small_volumes import write_volume
 
 
@@ -50,7 +50,7 @@ class Place:
         """ACQ: three tiles of a phantom brain that can be aligned; made once, then copied."""
         made = self.stock / ("brain" + "".join(f"-{key}-{value}" for key, value in sorted(changes.items())))
         if not made.exists():
-            _make_brain(made, changes)
+            image_brain(made, tiny_spec(**{"columns": 3, **changes}))
         shutil.copytree(made, self.acq)
         return self.acq
 
@@ -108,23 +108,3 @@ def good_shading(shape=(16, 20)) -> np.ndarray:
 @cache
 def _noise(size) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 4000, size[::-1], np.uint16)
-
-
-def _make_brain(folder: Path, changes) -> None:
-    spec = AcquisitionSpec(
-        **{
-            "rows": 1,
-            "columns": 3,
-            "tile_size": (64, 64),
-            "planes": 12,
-            "overlap": (20.0, 20.0),
-            "jitter": (1.0, 1.0, 0.0),
-            "channels": 1,
-            "strength": 0.2,
-            "seed": 5,
-            **changes,
-        }
-    )
-    size = tuple(int(n) + 1 for n in spec.span)
-    phantom = make_phantom(size, spec.voxel_size, seed=3)
-    make_acquisition(folder, [phantom.scene(0)], spec, scene_size=size)

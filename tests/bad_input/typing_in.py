@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import shlex
-import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -17,8 +14,8 @@ from pathlib import Path
 
 from bad_input.case import Case
 from bad_input.place import Place
-from cloudreg_cli.main import main
 from support.command import command
+from support.inside import cloudreg_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +88,9 @@ def idle(told: Told, case: Case) -> list[str]:
 
 
 def _in_this_process(folder: Path, words: list[str]) -> tuple[int, str, str]:
-    stdout, stderr = io.StringIO(), io.StringIO()
-    argv, handlers = sys.argv, {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    status: object = "did not exit"
-    with contextlib.chdir(folder), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-        sys.argv = ["cloudreg", *words]
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        finally:
-            sys.argv = argv
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-    return status, stdout.getvalue(), stderr.getvalue()
+    with contextlib.chdir(folder):
+        done = cloudreg_inside(*words, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 def _as_process(folder: Path, words: list[str]) -> tuple[int, str, str]:

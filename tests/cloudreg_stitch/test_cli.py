@@ -81,15 +81,6 @@ def test_two_jobs_make_the_bytes_of_one_and_tell_what_they_made(acquisition, ref
         assert channel["decodes"] == 1
 
 
-def test_two_mpi_workers_make_the_same_bytes(acquisition, reference, tmp_path):
-    folder, placement, _, _ = acquisition
-    launcher = [MPIRUN, "-np", "3", *COMMAND]
-    done = call(folder, tmp_path / "out", "--fuse-only", "--placement", placement, command=launcher)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("cloudreg viz serve") == 1
-    assert tree(tmp_path / "out") == tree(reference)
-
-
 def test_errors_under_mpi_end_the_job_with_status_1(acquisition, tmp_path):
     folder, _, _, _ = acquisition
     done = call(folder, tmp_path / "out", "--fuse-only", command=[MPIRUN, "-np", "3", *COMMAND])
@@ -138,19 +129,6 @@ def test_killed_at_any_instant_the_same_command_ends_with_the_same_bytes(acquisi
         assert status == -signal.SIGKILL
     status, _ = _stitch_until(folder, placement, out, 0)
     assert status == 0
-    assert tree(out) == tree(reference)
-
-
-def test_killed_with_two_workers_at_work(acquisition, reference, tmp_path):
-    folder, placement, _, _ = acquisition
-    out = tmp_path / "out"
-    arguments = [folder, out, "--fuse-only", "--placement", placement, "--jobs", 2]
-    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE)
-    _wait_for(out, process, lambda event: event["event"] == "begin" and event["stage"] == "fuse")
-    process.kill()
-    process.communicate(timeout=30)
-    assert process.returncode == -signal.SIGKILL
-    fuse_here(folder, placement, out)
     assert tree(out) == tree(reference)
 
 

@@ -1,7 +1,6 @@
 """The whole command, alignment and fusion, over MPI ranks, and killed once in each of its stages."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -9,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cloudreg_io.run import session
 from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
 from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.stitching import StitchOptions, stitch
+from support.forked import killed_in
 from support.trees import tree
 
 
@@ -41,35 +40,21 @@ def test_all_ranks_together_make_the_bytes_of_one_process(acquisition, reference
         [*map(str, command + arguments)], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("cloudreg viz serve") == 1
     assert tree(tmp_path / "out") == tree(reference)
-
-
-def _killed_in(acquisition, out, stage, channel):
-    """Fork, stitch, and be killed when the first unit of a stage has been done."""
-    child = os.fork()
-    if child == 0:  # pragma: no cover -- another process
-        original = session.Journal.done
-
-        def done(journal, key, unit, result, cost):
-            original(journal, key, unit, result, cost)
-            if key == (stage, channel):
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        session.Journal.done = done
-        try:
-            stitch(acquisition.folder, str(out), StitchOptions())
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_killed_once_in_every_stage_the_bytes_are_the_same(acquisition, reference, tmp_path):
     stages = json.loads((reference / "provenance.json").read_text())["commands"][0]["stages"]
     names = [(stage["name"], stage["channel"]) for stage in stages if stage["units"]]
     assert {name for name, _ in names} >= {"survey", "displacement", "placement", "fuse"}
+
+    def work():
+        stitch(acquisition.folder, str(tmp_path / "out"), StitchOptions())
+
     for stage in names:
-        assert _killed_in(acquisition, tmp_path / "out", *stage) == -signal.SIGKILL, stage
-    stitch(acquisition.folder, str(tmp_path / "out"), StitchOptions())
+        assert killed_in(stage, work) == -signal.SIGKILL, stage
+    work()
     assert tree(tmp_path / "out") == tree(reference)
     (command,) = json.loads((tmp_path / "out" / "provenance.json").read_text())["commands"]
     assert all(stage["units_repeated"] <= 1 for stage in command["stages"])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
+from cloudreg_io.synthetic import AcquisitionSpec
+from support.imaged import image_brain
 
 SPEC = AcquisitionSpec(
     rows=2,
@@ -21,8 +22,4 @@ SPEC = AcquisitionSpec(
 @pytest.fixture(scope="session")
 def acquisition(tmp_path_factory):
     """Five tiles of 192 × 160 × 40 voxels in two channels; the truth is in `truth.json`."""
-    folder = tmp_path_factory.mktemp("raw") / "acquisition"
-    size = tuple(int(n) + 1 for n in SPEC.span)
-    phantom = make_phantom(size, SPEC.voxel_size, seed=3)
-    make_acquisition(folder, [phantom.scene(c) for c in range(SPEC.channels)], SPEC, scene_size=size)
-    return folder
+    return image_brain(tmp_path_factory.mktemp("raw") / "acquisition", SPEC)

@@ -1,54 +1,30 @@
 """Commands given wrongly, or in odd places: refused before anything is made, or simply done."""
 
 import contextlib
-import io
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
-from cloudreg_cli.main import main
 from cloudreg_io.errors import NotFoundError
 from cloudreg_io.files.tiff import write_plane
 from cloudreg_io.run import Unit, open_run
-from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
 from support.command import cloudreg, command
+from support.imaged import image_brain, tiny_spec
+from support.inside import cloudreg_inside
 from support.trees import tree
 
 PLAIN = ("--no-shading", "--no-bias")
 
 
-def make_tiny(folder, channels=1, **changes):
-    """Two tiles of 64 × 64 × 12 voxels side by side."""
-    spec = AcquisitionSpec(
-        **{
-            "rows": 1,
-            "columns": 2,
-            "tile_size": (64, 64),
-            "planes": 12,
-            "overlap": (20.0, 20.0),
-            "jitter": (1.0, 1.0, 0.0),
-            "channels": channels,
-            "strength": 0.2,
-            "seed": 5,
-            **changes,
-        }
-    )
-    size = tuple(int(n) + 1 for n in spec.span)
-    phantom = make_phantom(size, spec.voxel_size, seed=3)
-    make_acquisition(folder, [phantom.scene(c) for c in range(channels)], spec, scene_size=size)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    return make_tiny(tmp_path_factory.mktemp("tiny") / "raw")
+    return image_brain(tmp_path_factory.mktemp("tiny") / "raw", tiny_spec())
 
 
 def everything(folder):
@@ -61,20 +37,10 @@ def everything(folder):
 
 def type_in(folder, *args):
     """A command line typed in a folder; in this process, which saves the start of another."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    argv, handlers = sys.argv, {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    with contextlib.chdir(folder), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-        sys.argv = ["cloudreg", *map(str, args)]
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        finally:
-            sys.argv = argv
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-    assert "Traceback" not in stderr.getvalue()
-    return subprocess.CompletedProcess(args, code, stdout.getvalue(), stderr.getvalue())
+    with contextlib.chdir(folder):
+        done = cloudreg_inside(*args, check=False)
+    assert "Traceback" not in done.stderr
+    return done
 
 
 def refused(done):
@@ -198,7 +164,7 @@ def test_what_is_wrong_with_an_option_is_said_before_anything_is_made(tiny, fini
 
 
 def test_a_channel_without_signal_is_named_with_the_way_out(tmp_path):
-    raw = make_tiny(tmp_path / "raw", channels=2)
+    raw = image_brain(tmp_path / "raw", tiny_spec(channels=2))
     for plane in raw.glob("VW0/*/*CHN01*"):
         write_plane(plane, np.full((64, 64), 100, np.uint16))
     message = refused(type_in(tmp_path, "run", raw, "out", "--channels", "1"))

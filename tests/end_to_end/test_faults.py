@@ -42,7 +42,7 @@ def undisturbed(raw):
 
 
 def run(raw, out, *words):
-    return cloudreg_inside("run", raw, out, "--channels", 0, *words)
+    return cloudreg_inside("run", raw, out, "--channels", 0, *words, check=False)
 
 
 def failed(done, *named):

@@ -26,13 +26,13 @@ def raw(tmp_path_factory):
 def plain(raw):
     """A run with all the memory that it may want."""
     out = raw.parent / "plain"
-    assert cloudreg_inside("run", raw, out, "--channels", 0).returncode == 0
+    cloudreg_inside("run", raw, out, "--channels", 0)
     return out
 
 
 def least(*words):
     """What the command asks for when it has next to nothing."""
-    done = cloudreg_inside(*words, "--memory", "1MB")
+    done = cloudreg_inside(*words, "--memory", "1MB", check=False)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "--memory 1MB is too little: " in done.stderr
@@ -89,5 +89,4 @@ def test_the_least_memory_of_every_command_is_enough(raw, plain, tmp_path, words
     words = [word.format(**places) for word in words]
     enough = least(*words)
     assert list(tmp_path.iterdir()) == []
-    done = cloudreg_inside(*words, "--memory", enough)
-    assert done.returncode == 0, done.stderr
+    cloudreg_inside(*words, "--memory", enough)

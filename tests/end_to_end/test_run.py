@@ -2,9 +2,8 @@
 
 import hashlib
 import json
+import shutil
 import signal
-import subprocess
-import time
 
 import numpy as np
 import pytest
@@ -14,7 +13,9 @@ from cloudreg_io.space import Bounds
 from cloudreg_io.synthetic import Truth
 from cloudreg_io.volumes import open_volume
 from cloudreg_stitch.placement import Placement
-from support.command import cloudreg, command
+from support.command import cloudreg
+from support.forked import killed_in
+from support.inside import cloudreg_inside
 from support.trees import difference, tree
 
 # all in one test process: the undisturbed run is made once
@@ -90,7 +91,7 @@ def test_planes_are_decoded_as_often_as_promised(plain):
 def test_second_run_does_nothing(plain, acquisition):
     out, result = plain
     before = {path: path.stat().st_mtime_ns for path in (out / "CHN00").rglob("*")}
-    again = cloudreg("run", acquisition, out, "--json")
+    again = cloudreg_inside("run", acquisition, out, "--json")
     assert json.loads(again.stdout) == result
     assert {path: path.stat().st_mtime_ns for path in (out / "CHN00").rglob("*")} == before
 
@@ -106,44 +107,24 @@ def test_three_ranks_give_the_same_bytes(plain, acquisition, tmp_path):
 
 
 def journal_events(out):
-    path = out / ".cloudreg" / "journal.jsonl"
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def kill_in_stage(args, out, stage):
-    """Start the command, kill -9 it at the first unit of `stage`; False if the stage was over too soon."""
-    job = subprocess.Popen(command(*args), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while job.poll() is None:
-            if any(
-                e["event"] in ("begin", "done") and (e["stage"], e["channel"]) == stage
-                for e in journal_events(out)
-            ):
-                job.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.002)
-    finally:
-        job.wait(timeout=300)
-    return job.returncode == -signal.SIGKILL
+    lines = (out / ".cloudreg" / "journal.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def test_killed_in_every_stage_gives_the_same_bytes(plain, acquisition, tmp_path):
-    whole = [(e["stage"], e["channel"]) for e in journal_events(plain[0]) if e["event"] == "begin"]
+    events = journal_events(plain[0])
+    whole = [(e["stage"], e["channel"]) for e in events if e["event"] == "begin"]
     assert {name for name, _ in whole} >= {"survey", "fuse"}
     out = tmp_path / "out"
-    args = ("run", acquisition, out)
-    killed = [stage for stage in whole if kill_in_stage(args, out, stage)]
-    assert len(killed) >= 0.8 * len(whole), f"only {killed} of {whole} were hit"
-    cloudreg(*args)
+    for stage in whole:
+        assert killed_in(stage, lambda: cloudreg_inside("run", acquisition, out)) == -signal.SIGKILL, stage
+    cloudreg_inside("run", acquisition, out)
     assert difference(tree(plain[0]), tree(out)) == []
 
 
 def test_other_options_are_refused_and_named(plain, acquisition):
     before = tree(plain[0])
-    done = cloudreg("run", acquisition, plain[0], "--interpolation", "nearest", check=False)
+    done = cloudreg_inside("run", acquisition, plain[0], "--interpolation", "nearest", check=False)
     assert done.returncode == 1
     assert "interpolation was 'linear', now 'nearest'" in done.stderr
     assert "--overwrite" in done.stderr
@@ -152,18 +133,16 @@ def test_other_options_are_refused_and_named(plain, acquisition):
 
 
 def test_missing_plane_is_named_and_can_be_left_out(acquisition, tmp_path):
-    import shutil
-
     raw = tmp_path / "raw"
     shutil.copytree(acquisition, raw)
     (plane,) = raw.glob("VW0/LOC004/*CHN00*PLN0007.tif*")
     plane.unlink()
-    refused = cloudreg("run", raw, tmp_path / "out", check=False)
+    refused = cloudreg_inside("run", raw, tmp_path / "out", check=False)
     assert refused.returncode == 1
     assert "LOC004" in refused.stderr
     assert "7" in refused.stderr
     assert "--missing fill" in refused.stderr
     assert not (tmp_path / "out").exists()
-    cloudreg("run", raw, tmp_path / "out", "--channels", "0", "--missing", "fill")
+    cloudreg_inside("run", raw, tmp_path / "out", "--channels", "0", "--missing", "fill")
     (entry,) = json.loads((tmp_path / "out/provenance.json").read_text())["commands"]
     assert any("LOC004" in text for text in entry["warnings"])

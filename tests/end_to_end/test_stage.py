@@ -8,10 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from cloudreg_io.synthetic import AcquisitionSpec, Truth, make_acquisition, make_phantom
+from cloudreg_io.synthetic import AcquisitionSpec, Truth
 from cloudreg_io.tiles import StageAxes, open_acquisition
 from cloudreg_stitch.placement import Placement
-from support.command import cloudreg
+from support.imaged import image_brain
+from support.inside import cloudreg_inside
 
 SPEC = AcquisitionSpec(
     rows=2,
@@ -43,25 +44,24 @@ def pretend(folder, axes):
 def mirrored(tmp_path_factory):
     """An acquisition whose columns are numbered from the wrong end; its truth, and the true name of each tile."""
     folder = tmp_path_factory.mktemp("stage") / "raw"
-    size = tuple(int(n) + 1 for n in SPEC.span)
-    make_acquisition(folder, make_phantom(size, SPEC.voxel_size, seed=3).scene(0), SPEC, scene_size=size)
+    image_brain(folder, SPEC)
     return folder, Truth.load(folder), pretend(folder, StageAxes(flip_x=True))
 
 
 def test_inspect_shows_it_and_fails(mirrored):
     folder, _, _ = mirrored
-    done = cloudreg("inspect", folder, check=False)
+    done = cloudreg_inside("inspect", folder, check=False)
     assert done.returncode == 1
     assert re.search(r"x correlates 0\.\d\d as told, but 0\.\d\d at opposite edges", done.stdout)
     assert "fix: --flip-x: the overlaps then correlate 0." in done.stderr
-    assert cloudreg("inspect", folder, "--no-check-stage").returncode == 0
-    facts = json.loads(cloudreg("inspect", folder, "--flip-x", "--json").stdout)
+    assert cloudreg_inside("inspect", folder, "--no-check-stage").returncode == 0
+    facts = json.loads(cloudreg_inside("inspect", folder, "--flip-x", "--json").stdout)
     assert facts["overlaps"]["confirmed"] is True
 
 
 @pytest.mark.parametrize("command", ["run", "stitch"])
 def test_work_is_refused_before_anything_is_made(mirrored, tmp_path, command):
-    done = cloudreg(command, mirrored[0], tmp_path / "out", check=False)
+    done = cloudreg_inside(command, mirrored[0], tmp_path / "out", check=False)
     assert done.returncode == 1
     assert "fix: --flip-x" in done.stderr
     assert "Traceback" not in done.stderr
@@ -71,7 +71,7 @@ def test_work_is_refused_before_anything_is_made(mirrored, tmp_path, command):
 def test_the_named_option_gives_the_true_placement(mirrored, tmp_path):
     folder, truth, true_name = mirrored
     out = tmp_path / "out"
-    cloudreg("run", folder, out, "--flip-x", *PLAIN)
+    cloudreg_inside("run", folder, out, "--flip-x", *PLAIN)
     placement = Placement.load(out / "placement.json")
     found = {true_name[tile.name]: tile.position for tile in placement.tiles}
     assert max(truth.placement_errors(found, list(found)).values()) < 0.5
@@ -81,6 +81,6 @@ def test_the_named_option_gives_the_true_placement(mirrored, tmp_path):
     assert entry["options"]["axes"] == "--flip-x"
     (look,) = [stage for stage in entry["stages"] if stage["name"] == "stage check"]
     assert look["planes_decoded"] > 0
-    again = cloudreg("run", folder, out, *PLAIN, "--no-check-stage", check=False)
+    again = cloudreg_inside("run", folder, out, *PLAIN, "--no-check-stage", check=False)
     assert again.returncode == 1
     assert "stage_axes was '--flip-x', now None" in again.stderr

@@ -9,9 +9,10 @@ import sys
 from cloudreg_cli.main import main
 
 
-def cloudreg_inside(*args):
-    """Run the command; what `subprocess.run` of it would give."""
+def cloudreg_inside(*args, check=True):
+    """Run the command; what `support.command.cloudreg` gives."""
     stdout, stderr = io.StringIO(), io.StringIO()
+    code = None
     argv, handlers = sys.argv, {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         sys.argv = ["cloudreg", *map(str, args)]
@@ -23,4 +24,6 @@ def cloudreg_inside(*args):
             sys.argv = argv
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-    return subprocess.CompletedProcess(args, code, stdout.getvalue(), stderr.getvalue())
+    done = subprocess.CompletedProcess(args, code, stdout.getvalue(), stderr.getvalue())
+    assert not check or code == 0, f"exit {code}\n{done.stdout}\n{done.stderr}"
+    return done

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
+from cloudreg_io.synthetic import AcquisitionSpec
 from support.command import command
+from support.imaged import image_brain
 from support.kill_hook.sitecustomize import VARIABLE, processes
 from support.trees import difference, tree
 
@@ -46,10 +47,7 @@ def make_raw(folder):
         unscanned=frozenset({(0, 0)}),
         seed=11,
     )
-    size = tuple(int(n) + 1 for n in spec.span)
-    phantom = make_phantom(size, spec.voxel_size, seed=3)
-    make_acquisition(folder, [phantom.scene(c) for c in range(spec.channels)], spec, scene_size=size)
-    return folder
+    return image_brain(folder, spec)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 from cloudreg_io.errors import InputError
 from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.run.executor import InlineExecutor, workers
-from cloudreg_io.run.journal import Journal, StageKey, StageRecord
+from cloudreg_io.run.journal import Journal, StageKey, StageRecord, stage_in_words
 from cloudreg_io.run.ledger import PROVENANCE, keeping
 from cloudreg_io.run.lock import lock
 from cloudreg_io.run.progress import NO_PROGRESS, Progress
@@ -243,7 +243,7 @@ class Run:
             record = self._journal.record(key)
             for path in (self.out / output for output in record.outputs if record.ended):
                 if not path.exists():
-                    yield path, " of ".join(filter(None, key))
+                    yield path, stage_in_words(key)
 
 
 def has_begun(out: Path) -> bool:

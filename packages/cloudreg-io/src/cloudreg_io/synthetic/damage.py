@@ -21,7 +21,7 @@ Float64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 BACKGROUND = 0.1  # light where no tissue is, relative to the tissue's peak: an exact 0 means missing data
-_PEAK = 0.65  # which relative brightness of the atlas the sample shows brightest
+_PEAK = 0.6  # which relative brightness of the atlas the sample shows brightest
 _GLARE_SEEN = 1.3  # gain beyond which a place counts as artifact
 
 
@@ -165,9 +165,9 @@ def foreign_contrast(
 ) -> Float32:
     """What the sample's own tissue looks like, on the atlas grid.
 
-    u ↦ u/p · exp((1 − u²/p²) / 2), p = 0.65, is brightest at p and falls by a quarter to the brightest parts of the
-    atlas. It is no polynomial, so that a fitted one does not happen to be the truth. Every region is shifted by a
-    number of its own.
+    u ↦ u/p · exp((1 − u²/p²) / 2), p = 0.6, is brightest at p and falls by nearly a third to the brightest
+    parts of the atlas. It is no polynomial, so that a fitted one does not happen to be the truth. Every region is
+    shifted by a number of its own.
 
     Parameters
     ----------

@@ -131,6 +131,16 @@ def test_a_command_that_misses_its_scratch_says_why_and_overwrite_begins_anew(ou
     assert entry["complete"]
 
 
+def test_scratch_that_somebody_deleted_is_named_and_overwrite_begins_anew(out):
+    (out / ".cloudreg" / "scratch" / "1.npy").unlink()
+    for said in (r"scratch/1.npy is not there any more(?s:.*)--overwrite", "--overwrite"):
+        with pytest.raises(NotFoundError, match=said):
+            work(out)
+    work(out, overwrite=True)
+    work(out)
+    assert verify(out).whole
+
+
 def test_a_link_is_removed_and_not_followed(tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").write_text("kept")

@@ -151,7 +151,7 @@ def _shrink(task: _ShrinkTask) -> dict[str, int]:
         for name, z in planes
     ]
     shrunken = ShrunkenPlanes.join(parts)
-    with atomic_path(job.part(task.start), durable=False) as temporary, temporary.open("wb") as file:
+    with atomic_path(job.part(task.start)) as temporary, temporary.open("wb") as file:
         np.savez(file, means=shrunken.means, used=shrunken.used, dark=shrunken.dark)
     return {"planes": len(planes)}
 
@@ -207,7 +207,7 @@ def _save(estimate: ShadingEstimate, path: Path, quality: Path, channel: str) ->
         raise InputError(
             f"channel {channel}: {error.what}",
             why="there is too little tissue in the sampled planes, so that the estimate followed it",
-            fix=f"look at {refused}; sample more planes, give --background VALUE, or go on without: --no-shading",
+            fix=f"look at {refused}; sample more planes, or give --background VALUE",
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     shading.save(path)

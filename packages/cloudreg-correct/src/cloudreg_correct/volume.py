@@ -249,7 +249,7 @@ def _shrink_slab(task: _OverviewTask) -> None:
         ],
         axis=1,
     )
-    with atomic_path(task.path, durable=False) as temporary, temporary.open("wb") as file:
+    with atomic_path(task.path) as temporary, temporary.open("wb") as file:
         np.save(file, slab)
 
 

@@ -47,6 +47,15 @@ def cleaned(out: Path, missing: str) -> NotFoundError:
     )
 
 
+def scratch_gone(error: FileNotFoundError) -> NotFoundError:
+    """The error about something in scratch that nobody of ours removed."""
+    return NotFoundError(
+        f"{error.filename or error} is not there any more",
+        why="it was scratch of a stage that is done, and was deleted since",
+        fix="put it back, or add --overwrite to do everything in this folder again",
+    )
+
+
 def changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) -> InputError:
     """The error about a stage that was made with other options."""
     names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]

@@ -33,7 +33,7 @@ from cloudreg_io.run.ledger import PROVENANCE, keeping
 from cloudreg_io.run.lock import lock
 from cloudreg_io.run.progress import NO_PROGRESS, Progress
 from cloudreg_io.run.provenance import Provenance
-from cloudreg_io.run.refusals import changed, cleaned, gone
+from cloudreg_io.run.refusals import changed, cleaned, gone, scratch_gone
 from cloudreg_io.run.shared import Shared
 from cloudreg_io.run.units import CHECKSUMS, RUNNING, Unit, clear, left_result, marker, perform
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 HIDDEN = ".cloudreg"
-CLEANED = "cleaned"  # in it: scratch was removed on request
+CLEANED = "cleaned"  # in it: scratch was removed, on request or not
 
 
 class Run:
@@ -235,8 +235,11 @@ class Run:
         for path, maker in self._lost(self._used):
             if str(path) in str(error):
                 raise gone(path, maker) from error
-        if str(self.scratch) in str(error) and (self.out / HIDDEN / CLEANED).exists():
-            raise cleaned(self.out, str(self.scratch)) from error
+        if str(self.scratch) in str(error):
+            marked = (self.out / HIDDEN / CLEANED).exists()
+            if not marked:
+                write_bytes(self.out / HIDDEN / CLEANED, b"")  # so that --overwrite begins anew
+            raise cleaned(self.out, str(self.scratch)) if marked else scratch_gone(error) from error
 
     def _lost(self, stages: Iterable[StageKey]) -> Iterator[tuple[Path, str]]:
         for key in stages:

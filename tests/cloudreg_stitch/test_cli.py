@@ -21,7 +21,6 @@ from cloudreg_stitch.stitching import StitchOptions, stitch
 from support.trees import tree
 
 COMMAND = [sys.executable, "-m", "cloudreg_stitch"]
-MPIRUN = Path(sys.executable).parent / "mpirun"
 
 
 def call(*arguments, command=COMMAND, **options):
@@ -79,14 +78,6 @@ def test_two_jobs_make_the_bytes_of_one_and_tell_what_they_made(acquisition, ref
         assert found.found + len(found.blended) == code.count
         assert channel["coverage"]["input"] == 5 * 160 * 144 * 48
         assert channel["decodes"] == 1
-
-
-def test_errors_under_mpi_end_the_job_with_status_1(acquisition, tmp_path):
-    folder, _, _, _ = acquisition
-    done = call(folder, tmp_path / "out", "--fuse-only", command=[MPIRUN, "-np", "3", *COMMAND])
-    assert done.returncode == 1
-    assert done.stderr.count("does not exist") == 1
-    assert "--placement FILE" in done.stderr
 
 
 def _stitch_until(folder, placement, out, renames):
@@ -168,17 +159,6 @@ def test_usage_errors_end_with_2(tmp_path):
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
-
-
-def test_errors_are_told_without_a_traceback_and_with_one_on_request(acquisition, tmp_path):
-    folder, _, _, _ = acquisition
-    plain = call(folder, tmp_path / "out", "--channels", 7)
-    assert plain.returncode == 1
-    assert "channels present: CHN00, CHN01" in plain.stderr
-    assert "Traceback" not in plain.stderr
-    full = call(folder, tmp_path / "out", "--channels", 7, "--debug")
-    assert full.returncode == 1
-    assert "Traceback" in full.stderr
 
 
 def test_missing_planes_are_found_before_any_work(acquisition, tmp_path):

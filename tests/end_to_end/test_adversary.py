@@ -201,9 +201,7 @@ def test_a_replaced_plane_is_noticed(tiny, tmp_path):
     assert "acquisition was" in refused(type_in(tmp_path, "run", "raw", "out", *PLAIN))
 
 
-@pytest.mark.parametrize(
-    "words", [("run", "{raw}", "out", "--memory", "lots"), ("inspect", "none"), ("run", "none", "out")]
-)
+@pytest.mark.parametrize("words", [("run", "{raw}", "out", "--memory", "lots"), ("run", "none", "out")])
 def test_all_ranks_say_it_once(tiny, tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     done = cloudreg(*(word.format(raw=tiny) for word in words), ranks=3, check=False, timeout=60)

@@ -8,7 +8,7 @@ from cloudreg_io.space import Bounds, VoxelSize
 from cloudreg_io.synthetic import Truth, inverted, make_from_volume, make_phantom
 from cloudreg_io.volumes import open_volume
 from cloudreg_stitch.placement import Placement
-from support.command import cloudreg
+from support.inside import cloudreg_inside
 
 
 def real_brain(shared_data):
@@ -35,7 +35,7 @@ def test_tiles_at_whole_voxels_fuse_to_the_source_voxel_for_voxel(brain, tmp_pat
     )
     truth.save_placement(tmp_path / "placement.json")
     args = ("--fuse-only", "--placement", tmp_path / "placement.json")
-    cloudreg("stitch", tmp_path / "raw", tmp_path / "out", *args)
+    cloudreg_inside("stitch", tmp_path / "raw", tmp_path / "out", *args)
     for name, source in zip(truth.channels, channels, strict=True):
         volume = open_volume(str(tmp_path / "out" / name))
         fused = volume.read(Bounds.of_size(volume.spec.size))
@@ -51,7 +51,7 @@ def test_whole_job_with_two_channels_and_an_unscanned_corner(brain, tmp_path):
     make_from_volume(
         tmp_path / "raw", [brain, inverted(brain)], rows=3, columns=3, unscanned={(0, 0)}, overlap=(25.0, 25.0)
     )
-    cloudreg("run", tmp_path / "raw", tmp_path / "out", "--search", 6, 6, 4)
+    cloudreg_inside("run", tmp_path / "raw", tmp_path / "out", "--search", 6, 6, 4)
     truth = Truth.load(tmp_path / "raw")
     placement = Placement.load(tmp_path / "out" / "placement.json")
     trusted = [tile.name for tile in placement.scanned if not tile.flags]
@@ -66,6 +66,6 @@ def test_ingest_of_a_series_keeps_every_voxel(brain, tmp_path):
     (tmp_path / "series").mkdir()
     for z, plane in enumerate(brain):
         write_plane(tmp_path / "series" / f"brain_{z}.tif", plane)  # not zero-padded: 10 comes after 9
-    cloudreg("ingest", tmp_path / "series", tmp_path / "volume", "--voxel-size", 50, 50, 50)
+    cloudreg_inside("ingest", tmp_path / "series", tmp_path / "volume", "--voxel-size", 50, 50, 50)
     volume = open_volume(str(tmp_path / "volume"))
     np.testing.assert_array_equal(volume.read(Bounds.of_size(volume.spec.size)), brain)

@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +10,9 @@ from typer.testing import CliRunner
 from cloudreg_cli.main import app
 from cloudreg_io.errors import CloudRegError
 from cloudreg_stitch import fusion, verification
-from support.command import cloudreg, command
+from support.command import cloudreg
+from support.forked import killed_in
+from support.inside import cloudreg_inside
 from support.trees import difference, tree
 
 # all in one test process: the undisturbed run is made once
@@ -40,7 +40,7 @@ def perform(*words):
 def whole(acquisition, tmp_path_factory):
     """One channel, fused without corrections; nobody changes it."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    cloudreg(*arguments(acquisition, out))
+    cloudreg_inside(*arguments(acquisition, out))
     return out
 
 
@@ -64,7 +64,7 @@ def chunk(out, number=0):
 
 
 def test_a_whole_folder(whole):
-    done = cloudreg("verify", whole)
+    done = cloudreg_inside("verify", whole)
     assert done.stdout.strip().endswith("all is as it was written")
     assert "Traceback" not in done.stderr
     assert verified(whole, "--quick") == {}
@@ -73,7 +73,7 @@ def test_a_whole_folder(whole):
 def test_two_processes_and_three_ranks_look_at_the_same(out):
     chunk(out).write_bytes(b"")
     alone = verified(out)
-    plain = cloudreg("verify", out, check=False)
+    plain = cloudreg_inside("verify", out, check=False)
     assert plain.returncode == 1
     assert "Traceback" not in plain.stderr
     assert len(alone) == 1
@@ -182,15 +182,8 @@ def test_repaired_by_the_same_command_and_only_what_was_lost(whole, out, acquisi
 
 def test_killed_while_it_fused_then_finished(whole, acquisition, tmp_path):
     out = tmp_path / "out"
-    job = subprocess.Popen(
-        command(*arguments(acquisition, out)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        while job.poll() is None and not list(out.glob(f"{FINEST}/*.gz")):
-            time.sleep(0.002)
-        job.send_signal(signal.SIGKILL)
-    finally:
-        job.wait(timeout=300)
+    status = killed_in(("fuse", "CHN00"), lambda: cloudreg_inside(*arguments(acquisition, out)))
+    assert status == -signal.SIGKILL
     unfinished = verified(out)
     assert "is not finished" in unfinished[".cloudreg/journal.jsonl"]["what"]
     assert f"cloudreg run {acquisition} {out}" in unfinished[".cloudreg/journal.jsonl"]["fix"]

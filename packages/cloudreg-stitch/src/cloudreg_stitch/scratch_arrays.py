@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cloudreg_io.errors import ToolError
-from cloudreg_io.files.atomic import naming_full_disk, temporary_beside
+from cloudreg_io.files.atomic import naming_full_disk, sync_file, sync_files, temporary_beside
 from cloudreg_io.run import count
 
 
@@ -60,7 +60,8 @@ class PlaneReader:
             for place, plane in zip(rows, z, strict=True):
                 file.seek(self._start + (plane * height + y.start) * width * self._dtype.itemsize)
                 if file.readinto(place.data.cast("B")) != place.nbytes:
-                    raise ToolError(f"{self._path} is cut off", fix="give the command again with --overwrite")
+                    anew = "cloudreg clean OUT --yes, then the command again with --overwrite: it begins anew"
+                    raise ToolError(f"{self._path} is cut off", why="the disk is damaged", fix=anew)
         return rows[:, :, x.start : x.stop]
 
 
@@ -71,10 +72,14 @@ def whole_folder(path: Path) -> Iterator[tuple[Path, ExitStack]]:
     temporary = temporary_beside(path)
     temporary.mkdir()
     try:
-        with naming_full_disk(path, None), ExitStack() as files:
-            yield temporary, files
+        with naming_full_disk(path, None):
+            with ExitStack() as files:
+                yield temporary, files
+            if made := [file for file in temporary.rglob("*") if file.is_file()]:
+                sync_files(made)  # a power cut leaves the journal, which then says that they are there
         shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)
+        sync_file(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

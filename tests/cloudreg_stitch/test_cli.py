@@ -23,9 +23,9 @@ from support.trees import tree
 COMMAND = [sys.executable, "-m", "cloudreg_stitch"]
 
 
-def call(*arguments, command=COMMAND, **options):
+def call(*arguments, **options):
     return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False, **options
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False, **options
     )
 
 

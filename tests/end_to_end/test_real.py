@@ -14,7 +14,7 @@ from support.inside import cloudreg_inside
 def real_brain(shared_data):
     import tifffile
 
-    return tifffile.imread(shared_data / "real_brain_50um.tif")
+    return tifffile.imread(shared_data / "real_brain_50um.tif")[60:180]  # the middle
 
 
 def phantom_brain():

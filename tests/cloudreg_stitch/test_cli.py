@@ -20,6 +20,9 @@ from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.stitching import StitchOptions, stitch
 from support.trees import tree
 
+# all in one test process: what they are compared with is made once
+pytestmark = pytest.mark.xdist_group("stitch command")
+
 COMMAND = [sys.executable, "-m", "cloudreg_stitch"]
 
 

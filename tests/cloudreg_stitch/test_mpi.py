@@ -14,6 +14,9 @@ from cloudreg_stitch.stitching import StitchOptions, stitch
 from support.forked import killed_in
 from support.trees import tree
 
+# all in one test process: what they are compared with is made once
+pytestmark = pytest.mark.xdist_group("stitch")
+
 
 @pytest.fixture(scope="module")
 def acquisition(tmp_path_factory):

@@ -6,7 +6,6 @@ checksums, provenance, so that the folder can still be verified; a command that 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from cloudreg_io.run.journal import Journal, StageKey, StageRecord, stage_in_wor
 from cloudreg_io.run.ledger import PROVENANCE, Ledger, read_ledger
 from cloudreg_io.run.lock import lock
 from cloudreg_io.run.refusals import require_journal
-from cloudreg_io.run.session import CLEANED, HIDDEN
+from cloudreg_io.run.session import CLEANED, HIDDEN, remove
 from cloudreg_io.run.units import RUNNING
 
 
@@ -125,10 +124,7 @@ def _size(path: Path) -> int:
 def _remove(out: Path, doomed: Sequence[Path]) -> None:
     """Remove files and folders, and the folders that are empty then."""
     for path in doomed:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(path)
     folders = {parent for path in doomed for parent in path.parents if parent.is_relative_to(out)}
     for folder in sorted(folders, key=lambda path: -len(path.parts)):
         with suppress(OSError):  # not empty

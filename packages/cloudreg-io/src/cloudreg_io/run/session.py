@@ -199,7 +199,7 @@ class Run:
         if record.options is None:
             # outputs still listed are those of a reset stage; nothing else is ever deleted
             for output in record.outputs:
-                _remove(self.out / output)
+                remove(self.out / output)
             for output in outputs:
                 if (self.out / output).exists():
                     raise InputError(
@@ -222,7 +222,7 @@ class Run:
         NotFoundError
             Naming the first that is not: a stage that the journal calls done is not done again.
         """
-        for path, maker in self._lost([(stage[0], stage[1])] if stage else self._used):
+        for path, maker in _lost(self.out, self._journal, [(stage[0], stage[1])] if stage else self._used):
             raise gone(path, maker)
 
     def explain(self, error: FileNotFoundError) -> None:
@@ -232,7 +232,7 @@ class Run:
         ------
         NotFoundError
         """
-        for path, maker in self._lost(self._used):
+        for path, maker in _lost(self.out, self._journal, self._used):
             if str(path) in str(error):
                 raise gone(path, maker) from error
         if str(self.scratch) in str(error):
@@ -240,13 +240,6 @@ class Run:
             if not marked:
                 write_bytes(self.out / HIDDEN / CLEANED, b"")  # so that --overwrite begins anew
             raise cleaned(self.out, str(self.scratch)) if marked else scratch_gone(error) from error
-
-    def _lost(self, stages: Iterable[StageKey]) -> Iterator[tuple[Path, str]]:
-        for key in stages:
-            record = self._journal.record(key)
-            for path in (self.out / output for output in record.outputs if record.ended):
-                if not path.exists():
-                    yield path, stage_in_words(key)
 
 
 def has_begun(out: Path) -> bool:
@@ -300,7 +293,8 @@ def open_run(
     with lock(hidden / "lock"), keeping(hidden):
         journal = Journal(hidden / "journal.jsonl")
         try:
-            if overwrite and (_lost(out, journal) or (hidden / CLEANED).exists()):
+            # what other stages made of something that was deleted cannot be trusted to fit
+            if overwrite and (any(_lost(out, journal, [*journal.stages])) or (hidden / CLEANED).exists()):
                 for key in list(journal.stages):
                     journal.reset(key)
                 (hidden / CLEANED).unlink(missing_ok=True)
@@ -317,13 +311,17 @@ def open_run(
             journal.close()
 
 
-def _lost(out: Path, journal: Journal) -> bool:
-    """Whether an output of a finished stage was deleted: what other stages made of it cannot be trusted to fit."""
-    records = journal.stages.values()
-    return any(not (out / output).exists() for record in records if record.ended for output in record.outputs)
+def _lost(out: Path, journal: Journal, stages: Iterable[StageKey]) -> Iterator[tuple[Path, str]]:
+    """Outputs of finished stages that are not there, and what made them."""
+    for key in stages:
+        record = journal.record(key)
+        for path in (out / output for output in record.outputs if record.ended):
+            if not path.exists():
+                yield path, stage_in_words(key)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import struct
 import tracemalloc
@@ -335,3 +336,10 @@ def test_directories_in_a_loop(tmp_path):
     path.write_bytes(data[:-4] + struct.pack("<I", start))
     with pytest.raises(TiffError, match="form a loop"):
         read_header(path, pages=None)
+
+
+def test_a_named_pipe_in_place_of_a_plane_is_refused_and_not_waited_for(tmp_path):
+    pipe = tmp_path / "plane.tif"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=r"plane\.tif cannot be opened: it is not"):
+        read_plane(pipe)

@@ -11,6 +11,7 @@ Reference: TIFF 6.0 (Adobe, 1992) and the BigTIFF extension.
 from __future__ import annotations
 
 import io
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,8 +87,15 @@ def _row_bytes(width: int, samples: int, bits: int) -> int:
 def open_file(path: Path) -> Iterator[io.FileIO]:
     """Open for reading without a buffer; what the system refuses, then or later, becomes an error that says so."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for a writer for ever
+            raise InputError(
+                f"{path} cannot be opened: it is not a file",
+                fix="put the plane in its place, or run with --missing fill",
+            )
         file = io.FileIO(path)
     except OSError as error:
+        if isinstance(error, CloudRegError):
+            raise
         raise _not_opened(path, error) from error
     with file:
         try:

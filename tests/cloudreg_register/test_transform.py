@@ -165,7 +165,7 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path):
 def test_a_save_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     transform_of(seed=1).save(tmp_path / "t")
     before = tree(tmp_path)
-    monkeypatch.setattr("cloudreg_register.transform_folder.write_json", broken)
+    monkeypatch.setattr("cloudreg_register.transform_folder.canonical_json", broken)
     with pytest.raises(RuntimeError, match="stopped"):
         transform_of(seed=2).save(tmp_path / "t")
     assert tree(tmp_path) == before

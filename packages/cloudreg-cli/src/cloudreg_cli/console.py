@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudreg_io.console import LineProgress
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from cloudreg_io.run.progress import Progress
+
+
+def draw_start(data: Path) -> Path:
+    """Draw the start of a registration beside its data; the picture's path."""
+    from cloudreg_viz.start import draw_start as draw
+
+    picture = data.with_suffix(".png")
+    draw(data, picture)
+    return picture
 
 
 def progress() -> Progress:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from cloudreg_cli.demo_atlas import LANDMARKS, atlas_choice, make_atlas, registration_errors
 from cloudreg_cli.pipeline import RunOptions, run_in_pool
 from cloudreg_io.fields import Shading
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import NO_PROGRESS, Progress, executor
-from cloudreg_io.synthetic import AcquisitionSpec, Truth, make_acquisition, make_phantom
+from cloudreg_io.space import vector3i
+from cloudreg_io.synthetic import AcquisitionSpec, Phantom, Truth, make_acquisition, make_phantom
 from cloudreg_stitch.placement import Placement
 
 SEED = 2026
@@ -55,10 +57,14 @@ def run_demo(out: Path, *, jobs: int = 2, progress: Progress = NO_PROGRESS) -> d
 
 def _demo(out: Path, pool: Executor, jobs: int, progress: Progress) -> dict[str, Any]:
     Location.parse(out)  # an address is refused before tiles are made
-    raw, brain = out / "raw", out / "brain"
+    raw, atlas, brain = out / "raw", out / "atlas", out / "brain"
+    phantom = _phantom()
     if not raw.exists():
-        _make_tiles(raw, jobs, progress)
-    summary = run_in_pool(raw, brain, RunOptions(), pool=pool, jobs=jobs, progress=progress)
+        _make_tiles(raw, phantom, jobs, progress)
+    if not (atlas / LANDMARKS).exists():
+        make_atlas(atlas, phantom, SEED)
+    options = RunOptions(registration=atlas_choice(atlas, phantom.orientation))
+    summary = run_in_pool(raw, brain, options, pool=pool, jobs=jobs, progress=progress)
     truth = Truth.load(raw)
     picture = _draw(brain, out / "picture.png")
     return {
@@ -68,15 +74,18 @@ def _demo(out: Path, pool: Executor, jobs: int, progress: Progress) -> dict[str,
         "picture": str(picture),
         "placement_error_voxels": placement_errors(truth, brain),
         "shading_rmse_percent": {channel: shading_error(truth, brain, channel) for channel in truth.channels},
+        "registration_error": registration_errors(atlas, truth, brain),
     }
 
 
-def _make_tiles(raw: Path, jobs: int, progress: Progress) -> None:
+def _phantom() -> Phantom:
+    return make_phantom(vector3i(np.ceil(SPEC.span).astype(int)), SPEC.voxel_size, SEED)
+
+
+def _make_tiles(raw: Path, phantom: Phantom, jobs: int, progress: Progress) -> None:
     progress.start("making tiles", 1)
-    size = tuple(int(n) for n in np.ceil(SPEC.span))
-    phantom = make_phantom((size[0], size[1], size[2]), SPEC.voxel_size, SEED)
     scenes = [phantom.scene(channel) for channel in range(SPEC.channels)]
-    make_acquisition(raw, scenes, SPEC, scene_size=(size[0], size[1], size[2]), jobs=jobs)
+    make_acquisition(raw, scenes, SPEC, scene_size=phantom.grid.size, jobs=jobs)
     progress.advance()
     progress.finish()
 
@@ -127,7 +136,13 @@ def in_words(result: dict[str, Any]) -> str:
     for channel, rmse in result["shading_rmse_percent"].items():
         found, before = rmse["corrected"], rmse["uncorrected"]
         lines.append(f"{'shading error ' + channel:<24} {found:.2f} % RMSE   (no correction: {before:.2f} %)")
+    error = result["registration_error"]
+    before, after = (error["landmarks"][when] for when in ("before", "after"))
     lines += [
+        f"landmarks                {after['mean_um']:.1f} µm mean, {after['p95_um']:.1f} for 95 %"
+        f"   (before registration: {before['mean_um']:.1f}, {before['p95_um']:.1f})",
+        f"volumes of regions       {error['volume_error_percent']:.1f} % off in the mean",
+        f"table of regions         {result['registration']['regions']}",
         f"picture                  {result['picture']}",
         "",
         "Look at it:              " + result["view"],

@@ -9,12 +9,12 @@ import typer
 
 from cloudreg_cli.cli_run import run
 from cloudreg_cli.commands import demo, doctor, inspect, plan
-from cloudreg_cli.console import progress
+from cloudreg_cli.console import draw_start, progress
 from cloudreg_cli.upkeep import clean, verify
 from cloudreg_correct.cli import app as correct_app
 from cloudreg_io.cli import app as io_app
 from cloudreg_io.console import VersionFlag, run_app
-from cloudreg_register.cli import register
+from cloudreg_register.cli import DRAW_START, register
 from cloudreg_register.cli_analysis import accuracy, regions
 from cloudreg_register.cli_transform import app as transform_app
 from cloudreg_stitch.cli import app as stitch_app
@@ -46,6 +46,7 @@ app.command()(doctor)
 def start(context: typer.Context, version: VersionFlag = False) -> None:
     """Raw light-sheet tiles in; one corrected, stitched, viewable brain out. Begin with: cloudreg demo."""
     context.obj = progress()
+    context.meta[DRAW_START] = draw_start
 
 
 def main() -> None:

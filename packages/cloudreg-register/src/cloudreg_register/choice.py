@@ -51,6 +51,8 @@ class Choice:
         Go on though the sample is much larger or smaller than the atlas.
     to_atlas : float, optional
         Voxel size in µm at which the target is put on the atlas too.
+    classic : int, optional
+        Iterations of the original's schedule, in place of ours.
     resolution, mode, regularization, iterations, missing_data, grid_correction, bias_correction,
     device
         See `cloudreg_register.options.RegisterOptions`.
@@ -82,6 +84,8 @@ class Choice:
     grid_correction: bool = False
     bias_correction: bool = False
     device: DeviceName = "auto"
+
+    classic: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("resolution", self.resolution), ("regularization", self.regularization)):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from cloudreg_register.stage import Registered
     from cloudreg_register.starting import Person
 
+DRAW_START = "cloudreg_register.draw_start"  # in the context's meta: what draws qc/start.npz, gives the picture
+
 AtlasOption = Annotated[
     str | None,
     typer.Option(
@@ -122,6 +124,12 @@ LandmarkSigmaOption = Annotated[
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute: auto takes a graphics card if any.")
 ]
+GridCorrectionFlag = Annotated[
+    bool, typer.Option(help="Flatten the pattern of tiles and stripes that is the same in every plane before.")
+]
+BiasCorrectionFlag = Annotated[
+    bool, typer.Option(help="Flatten slow illumination before; the local contrast mostly takes care of it.")
+]
 AnyExtentFlag = Annotated[
     bool, typer.Option("--any-extent", help="Go on though the brain is much larger or smaller than the atlas.")
 ]
@@ -186,6 +194,16 @@ def register(
     landmarks: LandmarksOption = None,
     landmarks_for: LandmarksForOption = "both",
     landmark_sigma: LandmarkSigmaOption = None,
+    grid_correction: GridCorrectionFlag = False,
+    bias_correction: BiasCorrectionFlag = False,
+    classic: Annotated[
+        int | None,
+        typer.Option(
+            metavar="ITERATIONS",
+            min=1,
+            help="Do as the original did, for comparison: one level, so many iterations (it had 3000).",
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     any_extent: AnyExtentFlag = False,
     to_atlas: ToAtlasOption = None,
@@ -223,6 +241,9 @@ def register(
         landmarks=None if landmarks is None else (typed_place(landmarks[0]), typed_place(landmarks[1])),
         landmarks_for=landmarks_for,
         landmark_sigma=landmark_sigma,
+        grid_correction=grid_correction,
+        bias_correction=bias_correction,
+        classic=classic,
         device=device,
         any_extent=any_extent,
         to_atlas=to_atlas,
@@ -251,7 +272,7 @@ def _person(context: typer.Context) -> Person:
     """Who is asked to confirm: the one at the terminal. The script that mounts this may know how to draw."""
     from cloudreg_register.starting import Person
 
-    draw = getattr(context.obj, "draw_start", None)
+    draw = context.meta.get(DRAW_START)
 
     def ask(question: str) -> str:
         typer.echo(question, err=True, nl=False)

@@ -21,6 +21,7 @@ from cloudreg_io.space import Affine, VoxelSize
 from cloudreg_io.volumes import Volume, open_volume
 from cloudreg_register.atlas_sources import AtlasSource, labels_source, template_source
 from cloudreg_register.choice import Choice
+from cloudreg_register.classic import register_classic
 from cloudreg_register.descent import State, Step
 from cloudreg_register.inputs import Inputs
 from cloudreg_register.jacobian import Regularity
@@ -152,9 +153,10 @@ def map_stage(
         "labels": None if labels is None else labels.identity,
         "start": start.matrix.tolist(),
         "options": asdict(options),
+        **({} if choice.classic is None else {"classic": choice.classic}),
         **({} if pull is None else {"landmarks": digest(pull.to_json())}),
     }
-    work = _Work(run, inputs, options, start, pull, labels, digest(keyed))
+    work = _Work(run, inputs, options, start, pull, labels, choice.classic, digest(keyed))
     outputs = [TRANSFORM, RECORD, PICTURES]
     (record,) = run.stage(
         "register", partial(_find, work), [Unit("transform", None)], options=keyed, outputs=outputs, here=True
@@ -171,24 +173,13 @@ class _Work:
     start: Affine
     landmarks: LandmarkTerm | None
     labels: AtlasSource | None
+    classic: int | None
     key: str
 
 
 def _find(work: _Work, _: None) -> dict[str, Any]:
     run, inputs, start = work.run, work.inputs, work.start
-    checkpoint = run.scratch / "register" / "checkpoint.npz"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    found = register(
-        inputs.target,
-        inputs.atlas,
-        work.options,
-        start=start,
-        **({} if work.landmarks is None else {"landmarks": work.landmarks}),
-        checkpoint=checkpoint,
-        key=work.key,
-        progress=run.progress,
-        watch=lambda state, _: _tell(run, state),
-    )
+    found = _registered(work)
     folder = run.out / TRANSFORM
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in filter(is_temporary, folder.parent.iterdir()):  # of one who was killed while he saved
@@ -202,6 +193,31 @@ def _find(work: _Work, _: None) -> dict[str, Any]:
     planes = picture_planes(inputs.target, inputs.atlas, None if work.labels is None else work.labels.source, maps)
     write_bytes(run.out / PICTURES, as_npz(planes))
     return record
+
+
+def _registered(work: _Work) -> Registration:
+    if work.classic is not None:
+        return register_classic(
+            work.inputs.target,
+            work.inputs.atlas,
+            work.options,
+            start=work.start,
+            iterations=work.classic,
+            progress=work.run.progress,
+        )
+    checkpoint = work.run.scratch / "register" / "checkpoint.npz"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    return register(
+        work.inputs.target,
+        work.inputs.atlas,
+        work.options,
+        start=work.start,
+        landmarks=work.landmarks,
+        checkpoint=checkpoint,
+        key=work.key,
+        progress=work.run.progress,
+        watch=lambda state, _: _tell(work.run, state),
+    )
 
 
 def _tell(run: Run, state: State) -> None:

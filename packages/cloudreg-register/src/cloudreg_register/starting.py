@@ -11,23 +11,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloudreg_io.files.atomic import write_bytes, write_json
+from cloudreg_io.files.atomic import write_json
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, Unit, digest
 from cloudreg_io.space import Affine
 from cloudreg_register.affine import AffineMode
 from cloudreg_register.choice import Choice
-from cloudreg_register.confirm import Pose, confirm, in_text
+from cloudreg_register.confirm import Pose, confirm
 from cloudreg_register.initial import centred_on_tissue, initial_affine
 from cloudreg_register.inputs import Inputs
 from cloudreg_register.landmark_fit import fitted_affine
 from cloudreg_register.landmark_term import LandmarkTerm
 from cloudreg_register.landmarks import Pairs, paired, read_landmarks
-from cloudreg_register.pictures import as_npz, picture_planes
-from cloudreg_register.search import search_start
+from cloudreg_register.search import mirror_note, search_start
+from cloudreg_register.start_picture import START_PICTURE, in_text, start_planes, write_start_picture
 from cloudreg_register.tissue import Tissue
-from cloudreg_register.transform import Transform
 
-START, PICTURE = "registration/start.json", "qc/start.npz"
+START = "registration/start.json"
 _SHOWN = 5  # candidates of a search that are recorded
 
 
@@ -67,7 +66,10 @@ def start_stage(run: Run, inputs: Inputs, choice: Choice, person: Person | None 
     }
 
     def find(_: None) -> list[list[float]]:
+        (run.out / START).parent.mkdir(parents=True, exist_ok=True)
         start = found_start(inputs, choice, run.progress)
+        if note := start.found.get("mirror_image"):
+            run.warn(note)
         _show(run, inputs, start.affine)
         if person is not None:
             start = _confirmed(run, inputs, choice, start, person)
@@ -76,7 +78,9 @@ def start_stage(run: Run, inputs: Inputs, choice: Choice, person: Person | None 
         return matrix
 
     units = [Unit("start", None)]
-    (matrix,) = run.stage("start", find, units, options=options, outputs=[START, PICTURE], here=True).values()
+    (matrix,) = run.stage(
+        "start", find, units, options=options, outputs=[START, START_PICTURE], here=True
+    ).values()
     return Affine(matrix)
 
 
@@ -101,7 +105,7 @@ def found_start(inputs: Inputs, choice: Choice, progress: Progress = NO_PROGRESS
     )
     first = ranked[0]
     listed = [{"orientation": c.orientation.code, "score": c.score} for c in ranked[:_SHOWN]]
-    return Start(first.affine, {"by": "search", "candidates": listed, "score_of_mirror_image": first.mirror_score})
+    return Start(first.affine, {"by": "search", "candidates": listed, "mirror_image": mirror_note(ranked)})
 
 
 def stated_start(inputs: Inputs, choice: Choice) -> Affine:
@@ -164,10 +168,5 @@ def _confirmed(run: Run, inputs: Inputs, choice: Choice, start: Start, person: P
 
 def _show(run: Run, inputs: Inputs, start: Affine) -> tuple[Path, str]:
     """Write the planes of a start; where they are, and the same in characters."""
-    transform = Transform.of_affine(start, inputs.atlas.frame, inputs.target.frame)
-    planes = picture_planes(inputs.target, inputs.atlas, None, {"start": transform})
-    path = run.out / PICTURE
-    for folder in (path.parent, (run.out / START).parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, as_npz(planes))
-    return path, in_text(planes, "start")
+    planes = start_planes(inputs.target, inputs.atlas, start)
+    return write_start_picture(run.out, planes), in_text(planes)

@@ -76,7 +76,8 @@ def otsu(values):
 
 def register_real(array, orientation, threads, extra, picture):
     from cloudreg_register.image import Image
-    from cloudreg_register.registration import RegisterOptions, register
+    from cloudreg_register.options import RegisterOptions
+    from cloudreg_register.registration import register
     from registering.measures import nearest
 
     image, labels, voxel, code = cases.atlas(100)

@@ -35,16 +35,14 @@ def identity(case, threads):
     return Maps(lambda points: points + shift, lambda points: points - shift)
 
 
-def cloudreg(case, threads, effort=1.0, **options):
-    """effort: so many times the iterations of the defaults."""
+def cloudreg(case, threads, **options):
+    """options: those of `RegisterOptions`; search; classic (number of iterations); effort (× the iterations)."""
     from cloudreg_register.image import Image
-    from cloudreg_register.registration import RegisterOptions, register
 
     target = Image.of_array(case.target, case.target_grid.spacing, case.orientation, "target")
-    template = Image.of_array(
-        np.asarray(case.atlas, np.float32), case.atlas_grid.spacing, case.orientation, "atlas"
-    )
-    result = register(target, template, register_options(RegisterOptions, case, threads, effort, options))
+    template = np.asarray(case.atlas, np.float32)
+    template = Image.of_array(template, case.atlas_grid.spacing, case.orientation, "atlas")
+    result = registered(target, template, case, threads, **options)
     transform = result.transform
     confidence = None
     if transform.confidence is not None:
@@ -63,10 +61,29 @@ def cloudreg(case, threads, effort=1.0, **options):
     )
 
 
-def register_options(kind, case, threads, effort, given):
+def registered(target, template, case, threads, *, search=False, classic=None, effort=1.0, **given):
+    from cloudreg_register.classic import register_classic
+    from cloudreg_register.initial import initial_affine
+    from cloudreg_register.registration import register
+    from cloudreg_register.search import search_start
+
+    chosen = register_options(case, threads, effort, given)
+    if classic:
+        return register_classic(target, template, chosen, iterations=classic)
+    start = None
+    if search:
+        stated = initial_affine(template.orientation, target.orientation)
+        start = search_start(target, template, stated, chosen)[0].affine
+    return register(target, template, chosen, start=start)
+
+
+def register_options(case, threads, effort, given):
     """Options from JSON: lists are tuples there."""
+    from cloudreg_register.options import RegisterOptions
+
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    chosen = kind(**({"resolution": float(max(case.atlas_grid.spacing)), "threads": threads} | given))
+    defaults = {"resolution": float(max(case.atlas_grid.spacing)), "threads": threads}
+    chosen = RegisterOptions(**(defaults | given))
     if effort == 1:
         return chosen
     return replace(chosen, iterations=tuple(max(1, round(effort * n)) for n in chosen.iterations))

@@ -53,7 +53,7 @@ def voxel_scales(options, record):
         for scale in (1.0, *SCALES):
             factor = scale * BASE_UM / options.resolution
             folder = cases.make(options.cache, kind, seed, options.resolution, scale=factor)
-            result = ours(options, folder, measure=False)
+            result = ours(options, folder, measure=False, resolution=None)  # the default, whatever the extent
             record(topic="voxel scales", kind=kind, seed=seed, scale=scale, **result)
             if "valid_mean" in result:
                 voxel = scale * BASE_UM
@@ -97,7 +97,7 @@ def fine(options, record):
 def classic(options, record):
     """The schedule and cost of the original, and ours on the same grid: seconds per iteration."""
     folder, rows = cases.make(options.cache, "plain", options.seeds[0], options.resolution), []
-    for label, more in (("ours", {}), ("classic", {"classic": True})):
+    for label, more in (("ours", {}), ("classic", {"classic": 20})):
         result = ours(options, folder, measure=False, **more)
         record(topic="classic", label=label, **result)
         count = len(result.get("history") or [])

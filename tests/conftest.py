@@ -16,6 +16,8 @@ settings.load_profile("cloudreg")
 # before numpy is imported: tests run in several processes
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# commands that tests start ask for threads of their own; these shall sleep, not spin, while others work
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,5 +1,12 @@
-"""Torch's threads, the same number for every test."""
+"""One thread of torch for every test: the tests themselves run side by side, and threads that wait eat their time."""
 
+import pytest
 import torch
 
-torch.set_num_threads(2)
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "set_num_threads", lambda number: None)
+        yield

@@ -1,14 +1,14 @@
 """Search: which way round a brain lies, when its orientation code cannot be relied on.
 
-The start that was given is composed with the 24 proper rotations that take axes to axes, and with turns half way
-between them; tissue is laid upon tissue by its centre of mass. All take a Gauss-Newton step of a similarity at
-voxels of 1.6 units (800 µm on the mouse), the most likely ones take more, the last few at half that voxel size;
-they are ranked by the likelihood of the sample (successive halving: Jamieson and Talwalkar, AISTATS 2016). One
-contrast is fitted to the whole image: local ones could explain a brain that lies the wrong way round.
+The start that was given is composed with the 24 proper rotations that take axes to axes, and tissue is laid upon
+tissue by its centre of mass. All take Gauss-Newton steps of a similarity at voxels of 1.6 units (800 µm on the
+mouse), the most likely ones more of them, and are ranked by the likelihood of the sample (successive halving:
+Jamieson and Talwalkar, AISTATS 2016). One contrast is fitted to the whole image: local ones could explain a brain
+that lies the wrong way round.
 
 Only proper rotations are tried, because no image can decide between a brain and its mirror image where the atlas
 is its own mirror image, as the Allen template is: handedness comes from the orientation codes alone. How likely
-the mirror image of the best start is, is reported beside it.
+mirror images of the target are, is reported beside.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ from cloudreg_register.tissue import Tissue
 
 Matrix = NDArray[np.float64]
 
-_RESOLUTION = 0.8  # units: voxels of the last round; those of the first are twice as large
-_SCATTER = (0.5, 0.3)  # smallest expected error of a voxel in the first rounds, in the last
+_RESOLUTION, _FACTOR = 0.8, 2  # units: voxels that are prepared, and how many of them become one along each axis
+_SCATTER = 0.5  # smallest expected error of a voxel, in standard deviations of the image
 _VELOCITY_SPACING = 2.0  # units: there is no velocity, only the moments of the curvature are kept on its grid
-_ROUNDS = ((96, 1), (24, 7), (4, 4))  # how many starts are refined by how many steps
+# steps of all starts, of the most likely; with fewer the mixture still moves more than the scores differ
+_FIRST_STEPS, _FURTHER_STEPS = 8, 12
+_LIKELY = 6
 _SMALLEST = 8  # voxels of the thinnest axis that may be halved
 _SAME_DEGREES = 15.0  # starts that end as near as this to each other are one
-_DECIDES, _SHARE_OF_LEAD = 0.01, 0.5  # of a difference of scores that says which of two mirror images it is
+_DECIDES, _SHARE_OF_LEAD = 0.02, 0.5  # of a difference of scores that says which of two mirror images it is
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 
 
@@ -60,7 +62,7 @@ class Candidate:
     score : float
         Mean logarithm of the likelihood of a voxel, up to a constant that all starts share: higher is better.
     mirror_score : float or None
-        That of the same start with left and right of the atlas exchanged; of the best start only.
+        The best that was found with left and right of the atlas exchanged; of the best start only.
     """
 
     orientation: Orientation
@@ -90,26 +92,23 @@ def search_start(
     -------
     list of Candidate
         The most likely first; its affine map is what `register` may start from.
-
-    Raises
-    ------
-    InputError
-        When no tissue can be told from its surroundings.
     """
     options = options or RegisterOptions()
     unit = unit_length(atlas.centred_grid)
     problem = Problem.of(target, atlas, _search_options(options, _RESOLUTION * unit))
     tissues = Tissue.of(atlas), Tissue.of(target)
-    starts = [centred_on_tissue(turn @ start, *tissues) for turn in tried_turns()]
-    progress.start("search", len(_ROUNDS) + 1)
+    starts = [centred_on_tissue(turn @ start, *tissues) for turn in quarter_turns()]
+    mirror = _mirror(atlas.orientation, tissues[0])
+    progress.start("search", 3)
     with _single_threaded(), ThreadPoolExecutor(options.threads) as threads:
-        for number, (count, steps) in enumerate(_ROUNDS):
-            refine = _refiner(problem, unit, steps, coarse=number < len(_ROUNDS) - 1)
-            found = _distinct(threads.map(refine, starts[:count]))
-            starts = [affine for _, affine in found]
-            progress.advance()
-        mirrored, _ = refine(starts[0] @ _mirror(atlas.orientation, tissues[0]))
-    progress.advance()
+        found = _distinct(threads.map(_refiner(problem, unit, _FIRST_STEPS), starts))
+        progress.advance()
+        likely = [affine for _, affine in found[:_LIKELY]]
+        refine = _refiner(problem, unit, _FURTHER_STEPS)
+        found = _distinct(threads.map(refine, likely))
+        progress.advance()
+        mirrored = max(score for score, _ in threads.map(refine, [affine @ mirror for affine in likely]))
+        progress.advance()
     progress.finish()
     ranked = [Candidate(_code(a, atlas.orientation, target.orientation), a, score) for score, a in found]
     return [replace(ranked[0], mirror_score=mirrored), *ranked[1:]]
@@ -127,16 +126,19 @@ def _single_threaded() -> Iterator[None]:
 
 
 def mirror_note(candidates: Sequence[Candidate]) -> str:
-    """What the mirror image of the best start says about the handedness of the orientation codes."""
+    """What mirror images of the target say about the handedness of the orientation codes."""
     best = candidates[0]
-    gain = (-np.inf if best.mirror_score is None else best.mirror_score) - best.score
-    lead = best.score - candidates[1].score if len(candidates) > 1 else np.inf
-    if gain > max(_DECIDES, _SHARE_OF_LEAD * lead):
+    if best.mirror_score is None:
+        return ""
+    gain = best.mirror_score - best.score
+    lead = best.score - candidates[1].score if len(candidates) > 1 else 0.0
+    decides = max(_DECIDES, _SHARE_OF_LEAD * lead)
+    if gain > decides:
         return (
             "the mirror image of the target fits better: is it mirrored? "
             "Then exchange L and R in --orientation or in --atlas-orientation"
         )
-    if gain < -max(_DECIDES, _SHARE_OF_LEAD * lead):
+    if gain < -decides:
         return "the mirror image of the target fits less well: left and right are as the orientation codes say"
     return (
         "left and right are taken from the orientation codes: the atlas is nearly its own mirror image, "
@@ -151,12 +153,6 @@ def quarter_turns() -> list[Affine]:
     return [_linear(matrix) for matrix in matrices if np.linalg.det(matrix) > 0]
 
 
-def tried_turns() -> list[Affine]:
-    """The 24, and those turned by a further eighth about each axis: none is farther than 36° from one of them."""
-    eighths = [Affine.from_parameters(rotation=(45.0 * np.eye(3)[axis]).tolist()) for axis in range(3)]
-    return quarter_turns() + [turn @ eighth for eighth in eighths for turn in quarter_turns()]
-
-
 Scored = tuple[float, Affine]
 
 
@@ -166,10 +162,10 @@ def _search_options(options: RegisterOptions, resolution: float) -> RegisterOpti
     return replace(options, resolution=resolution, mode=mode, local_contrast=False)
 
 
-def _refiner(problem: Problem, unit: float, steps: int, *, coarse: bool) -> Callable[[Affine], Scored]:
+def _refiner(problem: Problem, unit: float, steps: int) -> Callable[[Affine], Scored]:
     """What takes a start to a better one nearby, and scores it."""
-    factor = 2 if coarse and min(problem.sample.shape) >= _SMALLEST else 1
-    level = Level(factor, _VELOCITY_SPACING * unit, 1, _SCATTER[0 if coarse else 1], steps, steps)
+    factor = _FACTOR if min(problem.sample.shape) >= _SMALLEST else 1
+    level = Level(factor, _VELOCITY_SPACING * unit, 1, _SCATTER, steps, steps)
     objective = replace(problem.objective(level), substeps=1)
     still = torch.zeros((1, 3, *objective.on_velocity.shape))
     counted = objective.per_voxel * float(objective.imaged.sum(dtype=torch.float64))

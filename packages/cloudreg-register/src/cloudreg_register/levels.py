@@ -18,6 +18,7 @@ _FINEST = 0.2  # units
 _COARSEST = 0.8  # units: voxels about as large as the detail that the smoothness lets through
 _MARGIN = 2.0  # units around the atlas, for the flow and the periodic kernel
 _VELOCITY_SPACING = (0.4, 0.8)  # units: at finer levels, at the coarsest
+_VOXELS_PER_VELOCITY = 1.3  # at least: a velocity finer than the image has nothing to follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,10 @@ def default_levels(atlas: Grid, resolution: float, iterations: tuple[int, int, i
         levels.append(
             Level(
                 factor=2**number,
-                velocity_spacing=unit * _VELOCITY_SPACING[1 if coarsest and count > 1 else 0],
+                velocity_spacing=max(
+                    unit * _VELOCITY_SPACING[1 if coarsest and count > 1 else 0],
+                    _VOXELS_PER_VELOCITY * resolution * 2**number,
+                ),
                 window=4 if coarsest else 3,
                 scatter=_scatter(size),
                 affine_only=8 if coarsest else 0,

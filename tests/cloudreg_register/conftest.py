@@ -1,4 +1,4 @@
-"""One thread of torch for every test: the tests themselves run side by side, and threads that wait eat their time."""
+"""One thread of torch for every test: the tests run side by side, and threads that wait eat their time."""
 
 import pytest
 import torch

@@ -1,7 +1,7 @@
 """Affine: the linear part of the map, by Gauss-Newton steps within the kinds of map that are allowed.
 
-A step multiplies A on the side of the atlas: A ← A exp(Σ b_k G_k), with generators G_k of the kind of map. So a rigid
-map stays rigid to rounding, and a scale that was given stays as it is.
+A step multiplies A on the side of the atlas: A ← A exp(Σ b_k G_k), with generators G_k of the kind of map. So a
+rigid map stays rigid to rounding, and a scale that was given stays as it is.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ class AffineMode(StrEnum):
 
 def generators(mode: AffineMode, radius: float) -> Tensor:
     """Generators [k, 4, 4], in units in which all move a point at `radius` (µm) by about 1 µm."""
-    made = []
-    for axis in range(3):
-        made.append(_entries((axis, 3, 1.0)))
+    made = [_entries((axis, 3, 1.0)) for axis in range(3)]
     if mode is AffineMode.AFFINE:
         made += [_entries((i, j, 1 / radius)) for i in range(3) for j in range(3)]
         return torch.stack(made)

@@ -2,7 +2,8 @@
 
 At each voxel of the sample the data's curvature (how sharply brightness changes along the map, over the expected
 error) is gathered over the reach of the smoothing and set against the stiffness of the regulariser at that scale:
-confidence = curvature / (curvature + stiffness), near 1 in textured tissue, near 0 in holes, artifacts and far away.
+confidence = curvature / (curvature + stiffness), near 1 in textured tissue, near 0 in holes, artifacts and far
+away.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 A stain, a microscope or missing light change what tissue looks like, and not in the same way everywhere. The
 expected image is a polynomial of the deformed atlas Z, f(y) = Σ c_k(y) Z(y)^k, whose coefficients vary slowly in
-space (Tward et al., Front. Neurosci. 14:52, 2020, where they are a field with a penalty on its roughness). Here they
-are the weighted least squares fit in windows that overlap by half, drawn towards the fit of the whole image where a
-window says little. The scatter about the fit is kept too: as the expected error of a voxel it makes the data term
-a local correlation coefficient, which sees faint structure beside bright structure.
+space (Tward et al., Front. Neurosci. 14:52, 2020, where they are a field with a penalty on its roughness). Here
+they are the weighted least squares fit in windows that overlap by half, drawn towards the fit of the whole image
+where a window says little. The scatter about the fit is kept too: as the expected error of a voxel it makes the
+data term a local correlation coefficient, which sees faint structure beside bright structure.
 
 The fit in all windows costs one pass over the image: block means of the moments Z^k and J Z^k.
 """
@@ -87,7 +87,7 @@ class Contrast:
         return cls(solved.permute(3, 0, 1, 2).to(atlas.dtype), variance.to(atlas.dtype), window)
 
     def at(self, atlas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The expected image, its derivative by the atlas, and the variance of what is seen about it; [z, y, x]."""
+        """The expected image, its derivative by the atlas, and the variance of what is seen: [z, y, x] each."""
         fields = torch.cat([self.coefficients, self.variance[None]])
         size = [n * w for n, w in zip(fields.shape[1:], self.window, strict=True)]
         z, y, x = atlas.shape

@@ -95,7 +95,7 @@ class DeformedAtlas:
         return force.permute(1, 2, 3, 0) + by_positions * self._on_velocity.scale
 
     def curvature(self, gradient: Tensor, weight: Tensor, coarser: int) -> Tensor:
-        """Σ weight · gradient gradientᵀ gathered at the velocity's samples: [6, z, y, x], of xx, xy, xz, yy, yz, zz.
+        """Σ weight · gradient gradientᵀ at the velocity's samples: [6, z, y, x] of xx, xy, xz, yy, yz, zz.
 
         Parameters
         ----------

@@ -2,9 +2,10 @@
 
 A particle at x moves with dφ/dt = v(φ, t); φ is where it is at t = 1. The velocity is piecewise constant in time
 and trilinear in space on a grid of its own; maps are kept as displacements (map minus identity, µm) on that grid,
-and a position outside takes the displacement of the nearest sample. Maps are composed step by step (semi-Lagrangian),
-each step by the midpoint rule, so that φ and φ⁻¹, which are integrated independently, agree to second order in the
-length of a step (Beg et al., IJCV 61:139, 2005, for the flow; the midpoint is what makes few steps enough).
+and a position outside takes the displacement of the nearest sample. Maps are composed step by step
+(semi-Lagrangian), each step by the midpoint rule, so that φ and φ⁻¹, which are integrated independently, agree to
+second order in the length of a step (Beg et al., IJCV 61:139, 2005, for the flow; the midpoint is what makes few
+steps enough).
 
 `Flow` keeps what its adjoint needs. The adjoint is that of the discrete steps, to rounding.
 """

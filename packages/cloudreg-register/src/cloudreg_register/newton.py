@@ -1,10 +1,10 @@
 """Newton: the step of velocity and affine map together that a quadratic model of the energy asks for.
 
-Model (Gauss-Newton): ½ (w + Σ b_k F_k)ᵀ D (w + Σ b_k F_k) + ½ wᵀ (1 + damping) L w + gᵀ w + hᵀ b, with w a step of the
-velocity, b of the affine map with the vector fields F_k, D a symmetric 3×3 matrix at each sample (how sharply the
-images say where it belongs), L the regulariser. Solving for both at once matters: a velocity that has taken up what
-is affine gives it back only slowly otherwise. Preconditioned conjugate gradients; the preconditioner is
-(L + mean of D)⁻¹ in Fourier space, and the exact inverse of the affine block. (Hernandez, Phys. Med. Biol. 59:3183,
+Model (Gauss-Newton): ½ (w + Σ b_k F_k)ᵀ D (w + Σ b_k F_k) + ½ wᵀ (1 + damping) L w + gᵀ w + hᵀ b, with w a step of
+the velocity, b of the affine map with the vector fields F_k, D a symmetric 3×3 matrix at each sample (how sharply
+the images say where it belongs), L the regulariser. Solving for both at once matters: a velocity that has taken up
+what is affine gives it back only slowly otherwise. Preconditioned conjugate gradients; the preconditioner is (L +
+mean of D)⁻¹ in Fourier space, and the exact inverse of the affine block. (Hernandez, Phys. Med. Biol. 59:3183,
 2014, and Mang and Biros, SIAM J. Imaging Sci. 8:1030, 2015, take Gauss-Newton-Krylov steps for LDDMM.)
 """
 

@@ -3,8 +3,8 @@
 Energy = negative log-likelihood of the sample under the mixture of `weights`, with tissue expected as `contrast`
 says of the deformed atlas, per cubic unit of length, plus ½ ‖v‖² / strength², plus what landmarks cost where there
 are any. `evaluate` does one expectation and one maximisation: contrast from the weights of last time, then weights
-and the mixture's parameters. At the optimum of the contrast and the weights the derivative of the energy by the map
-is the one with both held still, so the force is exact; the model (`newton`) is Gauss-Newton.
+and the mixture's parameters. At the optimum of the contrast and the weights the derivative of the energy by the
+map is the one with both held still, so the force is exact; the model (`newton`) is Gauss-Newton.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Registration: a diffeomorphic map from an atlas to a sample that may be damaged, stained otherwise, incomplete.
 
-EM-LDDMM (Tward et al., Front. Neurosci. 14:52, 2020) with Gauss-Newton steps: expectation and maximisation say what
-each voxel shows and how bright the atlas looks there (`objective`), a quadratic model of the energy gives a step of
-velocity and affine map together (`newton`), a damped step that does not lower the energy is taken back. Coarse to
-fine (`levels`). Nothing is random: the same input gives the same map, to the bit, for the same number of threads.
+EM-LDDMM (Tward et al., Front. Neurosci. 14:52, 2020) with Gauss-Newton steps: expectation and maximisation say
+what each voxel shows and how bright the atlas looks there (`objective`), a quadratic model of the energy gives a
+step of velocity and affine map together (`newton`), a damped step that does not lower the energy is taken back.
+Coarse to fine (`levels`). Nothing is random: the same input gives the same map, to the bit, for the same number of
+threads.
 """
 
 from __future__ import annotations

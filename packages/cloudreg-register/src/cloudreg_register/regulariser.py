@@ -1,8 +1,8 @@
 """Regulariser: what smoothness costs, and the smoothing that follows from it.
 
 The norm of a velocity is ‖v‖² = ∫ v · L v with L = (id − a² Δ)^p, Δ the discrete Laplacian, diagonal in Fourier
-space (Beg et al., IJCV 61:139, 2005; Tward et al., Front. Neurosci. 14:52, 2020, with power 2·2). Its inverse is the
-smoothing kernel of width a. The grid is periodic, so it needs a margin of at least 2 a around the tissue.
+space (Beg et al., IJCV 61:139, 2005; Tward et al., Front. Neurosci. 14:52, 2020, with power 2·2). Its inverse is
+the smoothing kernel of width a. The grid is periodic, so it needs a margin of at least 2 a around the tissue.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Sampling: values of a field between its samples, and the adjoint of that.
 
 Positions are kept in torch's normalised coordinates (−1 at the first sample of an axis, 1 at the last), last
-dimension x, y, z, since every trilinear look-up needs them in that form. Outside of the grid the nearest sample counts.
+dimension x, y, z, since every trilinear look-up needs them in that form. Outside of the grid the nearest sample
+counts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _BILINEAR, _NEAREST, _BORDER = 0, 1, 1  # how aten numbers its modes
 
 
 def identity(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Normalised positions [z, y, x, 3] of the samples of a grid of `shape` [z, y, x]; shared, not to be written to."""
+    """Normalised positions [z, y, x, 3] of the samples of a grid of `shape` [z, y, x]; shared: do not write."""
     return _identity(tuple(int(n) for n in shape), like.dtype, like.device)
 
 

@@ -1,10 +1,10 @@
 """Weights: which voxels show the atlas's tissue, which an artifact, which nothing.
 
-Each voxel of the sample is drawn from one of three sources: tissue, normal about the expected image with the scatter
-of its neighbourhood; artifact (bright: dye, bubbles, saturation), normal about one value; background (torn, cut or
-empty), normal about another. Expectation: the probability of each source for each voxel, in logarithms.
-Maximisation: means, scales and shares of artifact and background, and the contrast of the tissue (Tward et al.,
-Front. Neurosci. 14:52, 2020). Voxels that were not imaged weigh 0 in everything.
+Each voxel of the sample is drawn from one of three sources: tissue, normal about the expected image with the
+scatter of its neighbourhood; artifact (bright: dye, bubbles, saturation), normal about one value; background
+(torn, cut or empty), normal about another. Expectation: the probability of each source for each voxel, in
+logarithms. Maximisation: means, scales and shares of artifact and background, and the contrast of the tissue
+(Tward et al., Front. Neurosci. 14:52, 2020). Voxels that were not imaged weigh 0 in everything.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ def gradient(made: Tensor, force: Tensor, positions: Tensor) -> Tensor:
 
 def stepped(affine: Tensor, made: Tensor, step: Tensor) -> Tensor:
     """The affine map [4, 4] after a step [k]."""
-    return affine @ torch.linalg.matrix_exp(torch.einsum("k,kij->ij", step, made))
+    moved: Tensor = affine @ torch.linalg.matrix_exp(torch.einsum("k,kij->ij", step, made))
+    return moved
 
 
 def _entries(*entries: tuple[int, int, float]) -> Tensor:

@@ -35,7 +35,8 @@ def inverse_step(expected: Tensor, error: Tensor, weight: Tensor, affine: Tensor
     right = (basis @ (flat * error.flatten())).double().cpu()
     ridge = torch.diag(_SINGULAR * matrix.diagonal() + 1e-30)
     step = torch.linalg.solve(matrix + ridge, right).reshape(3, 4)
-    return step / torch.tensor([length, length, length, 1.0], dtype=torch.float64)
+    scaled: Tensor = step / torch.tensor([length, length, length, 1.0], dtype=torch.float64)
+    return scaled
 
 
 def projected(affine: Tensor, scale: Tensor) -> Tensor:
@@ -48,4 +49,5 @@ def projected(affine: Tensor, scale: Tensor) -> Tensor:
 
 def given_scale(start: Tensor) -> Tensor:
     """The scale [3] of the atlas's axes in a start: it stays, as `fixed_scale` always did."""
-    return start[:3, :3].norm(dim=0)
+    lengths: Tensor = start[:3, :3].norm(dim=0)
+    return lengths

@@ -50,7 +50,8 @@ def jacobian(displacement: Tensor, on: Coordinates) -> Tensor:
     """Determinant [z, y, x] of the derivative of a map."""
     d = image_gradient(displacement, on) + torch.eye(3, dtype=on.dtype, device=on.device)[:, :, None, None, None]
     a, b, c = d
-    return (torch.linalg.cross(a, b, dim=0) * c).sum(dim=0)
+    determinant: Tensor = (torch.linalg.cross(a, b, dim=0) * c).sum(dim=0)
+    return determinant
 
 
 def velocity_gradient(

@@ -102,4 +102,4 @@ def velocity_grid(atlas: Grid, spacing: float) -> Grid:
 
 def _scatter(size: float) -> float:
     """0.5 at voxels of 0.8 units, 0.1 at 0.4, and no less than 0.07."""
-    return min(0.5, max(0.07, 0.1 * (size / 0.4) ** 2.3))
+    return min(0.5, max(0.07, 0.1 * math.pow(size / 0.4, 2.3)))

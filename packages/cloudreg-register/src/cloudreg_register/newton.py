@@ -90,7 +90,8 @@ class Quadratic:
         pulled = torch.stack([self._pulled(field) for field in self.fields]).reshape(flat.shape)
         block = (flat @ pulled.T).double().cpu()
         ridge = _RELATIVE_RIDGE * block.diagonal().clamp(min=float(block.diagonal().max()) * 1e-9 + 1e-30)
-        return torch.linalg.inv(block + torch.diag(ridge))
+        inverse: Tensor = torch.linalg.inv(block + torch.diag(ridge))
+        return inverse
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

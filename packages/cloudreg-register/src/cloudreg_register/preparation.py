@@ -35,7 +35,8 @@ def imaged_weights(array: NDArray[np.floating]) -> Float32:
         ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
         near[tuple(behind)] |= absent[tuple(ahead)]
         near[tuple(ahead)] |= absent[tuple(behind)]
-    return (~near).astype(np.float32)
+    imaged: Float32 = (~near).astype(np.float32)
+    return imaged
 
 
 def compressed(array: NDArray[np.floating], imaged: Float32) -> Float32:
@@ -44,7 +45,7 @@ def compressed(array: NDArray[np.floating], imaged: Float32) -> Float32:
     dark = float(np.quantile(seen, 0.01))
     bright = seen[seen > seen.mean()]
     tissue = float(np.median(bright)) - dark if bright.size else 1.0
-    values = np.arcsinh((array - dark) * (_COMPRESSION / max(tissue, np.finfo(np.float32).tiny)))
+    values = np.arcsinh((array - dark) * (_COMPRESSION / max(tissue, float(np.finfo(np.float32).tiny))))
     return standardised(values.astype(np.float32), imaged)
 
 
@@ -58,4 +59,5 @@ def standardised(values: Float32, imaged: Float32) -> Float32:
 def stretched(array: NDArray[np.floating]) -> Float32:
     """An atlas [z, y, x] from −1 (darkest) to 1 (99.9 % quantile), clipped."""
     low, high = float(array.min()), float(np.quantile(array[::2, ::2, ::2], _WHITE))
-    return np.clip(2 * (array - low) / max(high - low, 1e-12) - 1, -1, 1).astype(np.float32)
+    scaled: Float32 = np.clip(2 * (array - low) / max(high - low, 1e-12) - 1, -1, 1).astype(np.float32)
+    return scaled

@@ -48,7 +48,8 @@ class Regulariser:
 def filtered(field: Tensor, multiplier: Tensor) -> Tensor:
     """A field [..., z, y, x] times a real multiplier of its half spectrum."""
     spectrum = torch.fft.rfftn(field, dim=_SPATIAL) * multiplier
-    return torch.fft.irfftn(spectrum, s=field.shape[-3:], dim=_SPATIAL)
+    product: Tensor = torch.fft.irfftn(spectrum, s=field.shape[-3:], dim=_SPATIAL)
+    return product
 
 
 def _second_difference(on: Coordinates, axis: int) -> Tensor:

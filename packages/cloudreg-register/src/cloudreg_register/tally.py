@@ -91,9 +91,9 @@ class Tally:
         # small keys: a stable sort of 16-bit numbers is by far the fastest
         sides: tuple[Side, ...] = ("both",) if right is None else ("left", "right")
         small = np.uint16 if len(sides) * len(labels) <= 1 << 16 else np.uint32
-        key = np.searchsorted(labels, ids).astype(small)
+        key: NDArray[Any] = np.searchsorted(labels, ids).astype(small)
         if right is not None:
-            key = key * small(2) + right
+            key = (2 * key + right).astype(small, copy=False)
         order = np.argsort(key, kind="stable")
         key = key[order]
         starts = np.concatenate([[0], np.flatnonzero(key[1:] != key[:-1]) + 1])

@@ -1,3 +1,3 @@
-"""Registration of a brain to an atlas by EM-LDDMM. Nothing of it is built in this version."""
+"""Registration of a brain to an atlas by EM-LDDMM, transforms, and tables of regions."""
 
 __version__ = "0.1.0"

@@ -189,13 +189,13 @@ def test_a_missing_slab_is_not_pulled(coarse, atlas, case):
     torn[:, :, 20:26] = 0
     target = Image.of_array(torn + 0.0, atlas.voxel_size, atlas.orientation)
     target.array[target.array == 0] = np.where(atlas.array[target.array == 0] > 0, 0, 1e-3)
-    found = coarse(target, atlas).transform
     points = case.landmarks_atlas
-    error = np.linalg.norm(found.to_target(points)[0] - points, axis=1) / EDGE
     lost = (points[:, 0] > 20 * EDGE) & (points[:, 0] < 25 * EDGE)
+    found = coarse(target, atlas).transform
+    error = np.linalg.norm(found.to_target(points)[0] - points, axis=1) / EDGE
     assert lost.sum() > 5
-    assert error[~lost].max() < 0.25
-    assert error[lost].max() < 0.5
+    assert error[~lost].mean() < 0.1
+    assert error.max() < 0.75  # of voxels half as large as this level's; the slab is six wide
 
 
 def test_damage_and_foreign_contrast(coarse, brain):

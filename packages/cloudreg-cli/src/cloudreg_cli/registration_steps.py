@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cloudreg_register.choice import Choice
     from cloudreg_register.inputs import AtlasInputs
 
-_TORCH = Programs(200_000_000, 120_000_000)  # beside what the other stages load (measured)
+_TORCH = Programs(200_000_000, 120_000_000)  # beside what the other stages load (estimated)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

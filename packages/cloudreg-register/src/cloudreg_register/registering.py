@@ -23,9 +23,9 @@ from cloudreg_register.native import memory_needed
 from cloudreg_register.stage import Registered, register_stages
 from cloudreg_register.starting import Person
 
-# Python, torch and cloud-volume in the command and in each worker (measured)
+# Python, torch and cloud-volume in the command and in each worker (estimated; the demo peaks at 743 MB)
 PROGRAMS = Programs(230_000_000, 150_000_000)
-_VOXEL_BYTES = 180  # of the larger of sample and atlas, at the finest level (measured)
+_VOXEL_BYTES = 180  # of the larger of sample and atlas, at the finest level (estimated)
 TARGET = "target"  # in OUT: the copy of a target that is a file
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cloudreg_io.errors import InputError
 from cloudreg_register.affine import AffineMode
 from cloudreg_register.device import Device
 
@@ -49,3 +50,11 @@ class RegisterOptions:
     tolerance: float = 0.02
     threads: int = 2
     device: Device = Device.AUTO
+
+    def __post_init__(self) -> None:
+        if min(self.iterations) < 1:
+            raise InputError(f"--iterations {self.iterations}: every level takes at least one", fix="1 or more")
+        if not self.regularization > 0:
+            raise InputError(f"--regularization {self.regularization:g} is not positive", fix="about 4")
+        if self.contrast_order < 1:
+            raise InputError(f"a contrast of order {self.contrast_order} does not depend on the atlas", fix="1 to 3")

@@ -57,4 +57,6 @@ class RegisterOptions:
         if not self.regularization > 0:
             raise InputError(f"--regularization {self.regularization:g} is not positive", fix="about 4")
         if self.contrast_order < 1:
-            raise InputError(f"a contrast of order {self.contrast_order} does not depend on the atlas", fix="1 to 3")
+            raise InputError(
+                f"a contrast of order {self.contrast_order} does not depend on the atlas", fix="1 to 3"
+            )

@@ -71,7 +71,8 @@ def test_each_of_the_eight_is_put_right(axes):
         {"rows": 2, "columns": 2, "missing": {"LOC000": range(24), "LOC001": range(0, 24, 2)}},
         {"rows": 2, "columns": 2, "jitter": (40, 40, 12)},
     ],
-    ids=str,
+    # a set's order differs between the workers of xdist
+    ids=lambda what: ", ".join(f"{k} {sorted(v) if isinstance(v, frozenset) else v}" for k, v in what.items()),
 )
 def test_what_is_told_right_is_never_refused(what):
     for seed in range(2):

@@ -64,13 +64,12 @@ def test_quarter_turns_are_the_proper_rotations_of_a_cube():
     assert all(turn.determinant == pytest.approx(1) for turn in turns)
 
 
-@pytest.mark.parametrize("code", ["LPS", "SAL"])
-def test_a_brain_that_lies_otherwise_than_told_is_found(code):
+def test_a_brain_that_lies_otherwise_than_told_is_found():
     motion = Affine.from_parameters(rotation=(14, -12, 16), translation=(250, -150, 200))
-    target, atlas, truth = scene(code, "LPS", motion)
+    target, atlas, truth = scene("SAL", "LPS", motion)
     start = initial_affine(atlas.orientation, target.orientation)
     found = search_start(target, atlas, start, RegisterOptions(threads=1))
-    assert found[0].orientation == Orientation(code)
+    assert found[0].orientation == Orientation("SAL")
     assert degrees(found[0].affine, truth) < 5
     np.testing.assert_allclose(found[0].affine.apply([0, 0, 0]), motion.translation, atol=80)
     assert [c.score for c in found[1:]] == sorted((c.score for c in found[1:]), reverse=True)

@@ -29,6 +29,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
+import torch
+torch.set_num_threads(1)
+torch.set_num_threads = lambda number: None  # as in all tests: the last bits depend on it
 from cloudreg_register.registering import register_target
 from support.brains import Brain
 

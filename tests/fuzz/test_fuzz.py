@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.fuzz.findings import FINDINGS
+from tests.fuzz.findings import FINDINGS, LONG_NAME
 from tests.fuzz.targets import TARGETS
+
+from cloudreg_io.tiles import open_acquisition
+from cloudreg_io.tiles.completeness import check
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = (
@@ -65,7 +68,10 @@ def test_damage_is_refused_or_taken(prepared):
 @pytest.mark.parametrize(("target", "data", "raised"), FINDINGS.values(), ids=FINDINGS)
 def test_what_was_found_is_refused_now(target, data, raised, tmp_path):
     assert raised
-    assert TARGETS[target].run(TARGETS[target].prepare(tmp_path), data) != "taken"
+    if TARGETS[target].run(TARGETS[target].prepare(tmp_path), data) == "taken":
+        # a folder that cannot exist is a tile that is missing, and is told as such
+        problems = check(open_acquisition(tmp_path / TARGETS[target].file)).problems
+        assert any(LONG_NAME in str(problem) and "no folder" in str(problem) for problem in problems)
 
 
 def test_the_fuzzer_finds_a_planted_defect(tmp_path):

@@ -55,6 +55,11 @@ FINDINGS: dict[str, tuple[str, bytes, str]] = {
         _changed(XML.seeds[0], b'"tile_1"', f'"{LONG_NAME}"'.encode()),
         "OSError: File name too long",
     ),
+    "half a character in a placement": (
+        "placement",
+        _changed(PLACEMENT.seeds[0], b'"alignment_channel"', b'"alignment_channel": "\\ud800", "half"'),
+        "UnicodeEncodeError",
+    ),
     "repetition without end in IMG_REGEX": (
         "xml",
         _changed(XML.seeds[0], b'"img.*"', b'"img.{99999999999}"'),

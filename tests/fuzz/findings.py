@@ -60,6 +60,13 @@ FINDINGS: dict[str, tuple[str, bytes, str]] = {
         _changed(PLACEMENT.seeds[0], b'"alignment_channel"', b'"alignment_channel": "\\ud800", "half"'),
         "UnicodeEncodeError",
     ),
+    "no slices said, and none found": (
+        "xml",
+        _changed(XML.seeds[0], b'stack_slices="2"', b'stack_slices="0"')
+        .replace(b'"tile_0"', b'"gone_0"')
+        .replace(b'"tile_1"', b'"gone_1"'),
+        "ValueError: max() arg is an empty sequence",
+    ),
     "repetition without end in IMG_REGEX": (
         "xml",
         _changed(XML.seeds[0], b'"img.*"', b'"img.{99999999999}"'),

@@ -96,7 +96,7 @@ def _is_number(value: object) -> TypeGuard[float]:
 def _parse(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(content, ensure_ascii=False).encode()  # half a character (a lone surrogate) could not be written again
+        json.dumps(content, ensure_ascii=False).encode()  # half a character cannot be written again
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: no such file", fix="check the path") from error
     except OSError as error:

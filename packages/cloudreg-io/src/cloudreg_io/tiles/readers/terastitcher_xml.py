@@ -105,7 +105,13 @@ def _slices_by_channel(project: Project, stack: Stack) -> dict[str, list[str]]:
 
 def _list(project: Project, stacks: Sequence[Stack], names: Mapping[str, Mapping[str, list[str]]]) -> Listing:
     """Put each slice in its place."""
-    slices = project.slices or max(len(group) for channels in names.values() for group in channels.values())
+    slices = project.slices or max((len(g) for channels in names.values() for g in channels.values()), default=0)
+    if not slices:
+        raise InputError(
+            f"{project.path}: none of its stacks has a plane in {project.stacks_dir}",
+            why="stacks_dir, DIR_NAME or IMG_REGEX are those of another folder",
+            fix="correct them, or import the tiles again",
+        )
     listing = Listing(slices)
     for channel in sorted({channel for channels in names.values() for channel in channels}, key=natural_key):
         numbers = [_last_number(name) for channels in names.values() for name in channels.get(channel, [])]

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn.functional import avg_pool3d, pad
 
 from cloudreg_io.space import Grid, vector3
-from cloudreg_register.contrast import Contrast
 from cloudreg_register.objective import Belief, Map, Objective
 
 
@@ -22,16 +21,8 @@ def confidence_map(
     objective: Objective, at: Map, belief: Belief, reach: float
 ) -> tuple[NDArray[np.float32], Grid]:
     """The confidence on a grid of about the reach (µm) in the centred frame of the sample."""
-    deformed = objective.deformed(at)
-    weight = belief.tissue * objective.imaged
-    contrast = Contrast.fit(
-        deformed.values, objective.sample, weight, objective.window, order=objective.order, ridge=objective.ridge
-    )
-    expected, slope, variance = contrast.at(deformed.values)
-    spread = variance.clamp(min=objective.scatter**2).sqrt()
-    parts, _ = belief.mixture.responsibilities(objective.sample, expected, spread)
-    gradient = (slope * deformed.gradient()).square().sum(dim=0) / 3
-    curvature = objective.per_voxel * parts[0] * objective.imaged * gradient / spread**2
+    found = objective.compared(at, belief)
+    curvature = found.weight * found.gradient.square().sum(dim=0) / 3
     grid = objective.on_sample.grid
     factors = [max(1, round(reach / spacing)) for spacing in grid.spacing]
     gathered, coarse = _summed(curvature, grid, (factors[2], factors[1], factors[0]))
@@ -52,6 +43,3 @@ def _samples_per(objective: Objective, factors: list[int]) -> float:
     """Samples of the velocity in a block of voxels."""
     block = objective.on_sample.sample_volume * float(np.prod(factors))
     return block / objective.on_velocity.sample_volume
-
-
-__all__ = ["confidence_map"]

@@ -42,6 +42,36 @@ class Belief:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """The sample beside the atlas as a map puts it and a contrast paints it.
+
+    Attributes
+    ----------
+    deformed : DeformedAtlas
+    error, slope : [z, y, x]
+        Expected image less sample, and derivative of the expected image by the deformed atlas.
+    parts : [3, z, y, x]
+        Probabilities of tissue, artifact, background.
+    unlikely : [z, y, x]
+        Negative log-likelihood.
+    weight : [z, y, x]
+        Of half the squared error: what a voxel counts, over its expected variance.
+    """
+
+    deformed: DeformedAtlas
+    error: Tensor
+    slope: Tensor
+    parts: Tensor
+    unlikely: Tensor
+    weight: Tensor
+
+    @property
+    def gradient(self) -> Tensor:
+        """Derivative [3, z, y, x] of the expected image by the displacement of φ⁻¹, per µm."""
+        return self.slope * self.deformed.gradient()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
     """An energy, its parts, what is believed now, and the model of the energy around the map."""
 
@@ -111,39 +141,36 @@ class Objective:
             self.atlas, self.on_atlas, at.velocity, self.on_velocity, at.affine, self.on_sample, self.substeps
         )
 
-    def evaluate(self, at: Map, belief: Belief) -> Evaluation:
-        """The energy at a map, given what was believed before."""
+    def compared(self, at: Map, belief: Belief) -> Comparison:
+        """Fit the contrast to what was believed to be tissue, and say anew what each voxel shows."""
         deformed = self.deformed(at)
+        tissue = belief.tissue * self.imaged
         contrast = Contrast.fit(
-            deformed.values,
-            self.sample,
-            belief.tissue * self.imaged,
-            self.window,
-            order=self.order,
-            ridge=self.ridge,
+            deformed.values, self.sample, tissue, self.window, order=self.order, ridge=self.ridge
         )
         expected, slope, variance = contrast.at(deformed.values)
         spread = variance.clamp(min=self.scatter**2).sqrt()
         parts, unlikely = belief.mixture.responsibilities(self.sample, expected, spread)
-        regularisation = self.regulariser.energy(at.velocity)
-        energy = self.per_voxel * float((self.imaged * unlikely).sum(dtype=torch.float64)) + regularisation
-        pull = self._pull(at, deformed)
-        energy += pull.energy
-        after = Belief(parts[0], belief.mixture.updated(self.sample, parts, self.imaged))
         weight = (self.per_voxel * parts[0] * self.imaged) / spread**2
-        model = self._model(at, deformed, slope, weight, expected - self.sample, pull)
-        return Evaluation(energy, regularisation, after, model)
+        return Comparison(deformed, expected - self.sample, slope, parts, unlikely, weight)
+
+    def evaluate(self, at: Map, belief: Belief) -> Evaluation:
+        """The energy at a map, given what was believed before."""
+        found = self.compared(at, belief)
+        regularisation = self.regulariser.energy(at.velocity)
+        data = self.per_voxel * float((self.imaged * found.unlikely).sum(dtype=torch.float64))
+        pull = self._pull(at, found.deformed)
+        after = Belief(found.parts[0], belief.mixture.updated(self.sample, found.parts, self.imaged))
+        return Evaluation(data + regularisation + pull.energy, regularisation, after, self._model(at, found, pull))
 
     def _pull(self, at: Map, deformed: DeformedAtlas) -> Pull:
         if self.landmarks is None:
             return Pull.nothing(self.fields)
         return self.landmarks.pull(deformed.flow.displacement, self.on_velocity, at.affine, self.generators)
 
-    def _model(
-        self, at: Map, deformed: DeformedAtlas, slope: Tensor, weight: Tensor, error: Tensor, pull: Pull
-    ) -> Quadratic:
-        gradient = slope * deformed.gradient()
-        force = weight * error * gradient
+    def _model(self, at: Map, found: Comparison, pull: Pull) -> Quadratic:
+        deformed, gradient, weight = found.deformed, found.gradient, found.weight
+        force = weight * found.error * gradient
         by_rest = deformed.rest_force(force)
         data = deformed.velocity_force(force, pull.by_displacement).sum(dim=0)
         return Quadratic(

@@ -15,7 +15,7 @@ from cloudreg_io.files.image import write_image
 from cloudreg_io.space import Affine, VoxelSize
 from cloudreg_io.synthetic.damage import DamageSpec
 from cloudreg_register import checkpoint as checkpoints
-from cloudreg_register import registration
+from cloudreg_register import descent, registration
 from cloudreg_register.affine import AffineMode
 from cloudreg_register.image import Image, load_image
 from cloudreg_register.jacobian import jacobian_map
@@ -255,3 +255,11 @@ def test_a_checkpoint_of_other_options_is_not_gone_on_with(case, tmp_path):
     short(images_of(case), path)
     state = checkpoints.load(path, "another", registration.chosen_device(RegisterOptions().device))
     assert state is None
+
+
+def test_where_every_step_is_taken_back_the_map_stays_and_is_told(case, coarse, monkeypatch):
+    monkeypatch.setattr(descent, "_SLACK", -10.0)  # no step is good enough
+    found = coarse(*images_of(case), iterations=(2, 1, 1))
+    assert not found.history
+    assert not found.transform.velocity.any()
+    assert found.transform.confidence is not None

@@ -118,6 +118,7 @@ def descend(
     if state.belief is None:  # the contrast of a level's first evaluation knew nothing of damage
         belief = current.belief
         current = objective.evaluate(state.at, belief)
+        state = replace(state, belief=belief)  # also when every step of the level is taken back
     while state.iteration < level.iterations and state.small < _PATIENCE:
         affine_only = state.iteration < level.affine_only
         step = _step(objective, current.model, state.damping, affine_only=affine_only)

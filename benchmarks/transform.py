@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from cloudreg_io.files.image import read_image, write_image
 from cloudreg_io.space import Affine, Grid, Orientation, VoxelSize
-from cloudreg_register.frame import Frame
-from cloudreg_register.particles import Particles
-from cloudreg_register.transform import Transform
+from cloudreg_register.images.frame import Frame
+from cloudreg_register.transforms.particles import Particles
+from cloudreg_register.transforms.transform import Transform
 from support.memory_curve import watched
 from support.velocities import velocity_on
 

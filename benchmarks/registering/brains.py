@@ -75,9 +75,9 @@ def otsu(values):
 
 
 def register_real(array, orientation, threads, extra, picture):
-    from cloudreg_register.image import Image
-    from cloudreg_register.options import RegisterOptions
-    from cloudreg_register.registration import register
+    from cloudreg_register.images.image import Image
+    from cloudreg_register.lddmm.options import RegisterOptions
+    from cloudreg_register.lddmm.registration import register
     from registering.measures import nearest
 
     image, labels, voxel, code = cases.atlas(100)

@@ -37,7 +37,7 @@ def identity(case, threads):
 
 def cloudreg(case, threads, **options):
     """options: those of `RegisterOptions`; search; classic (number of iterations); effort (× the iterations)."""
-    from cloudreg_register.image import Image
+    from cloudreg_register.images.image import Image
 
     target = Image.of_array(case.target, case.target_grid.spacing, case.orientation, "target")
     template = np.asarray(case.atlas, np.float32)
@@ -62,10 +62,10 @@ def cloudreg(case, threads, **options):
 
 
 def registered(target, template, case, threads, *, search=False, classic=None, effort=1.0, **given):
-    from cloudreg_register.classic import register_classic
-    from cloudreg_register.initial import initial_affine
-    from cloudreg_register.registration import register
-    from cloudreg_register.search import search_start
+    from cloudreg_register.classic.registration import register_classic
+    from cloudreg_register.lddmm.registration import register
+    from cloudreg_register.start.initial import initial_affine
+    from cloudreg_register.start.search import search_start
 
     chosen = register_options(case, threads, effort, given)
     if classic:
@@ -79,7 +79,7 @@ def registered(target, template, case, threads, *, search=False, classic=None, e
 
 def register_options(case, threads, effort, given):
     """Options from JSON: lists are tuples there."""
-    from cloudreg_register.options import RegisterOptions
+    from cloudreg_register.lddmm.options import RegisterOptions
 
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     defaults = {"resolution": float(max(case.atlas_grid.spacing)), "threads": threads}

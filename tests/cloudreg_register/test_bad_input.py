@@ -14,9 +14,9 @@ from cloudreg_io.space import Orientation, VoxelSize
 from cloudreg_io.synthetic import make_phantom
 from cloudreg_register import cli_analysis, cli_transform
 from cloudreg_register.cli import register
-from cloudreg_register.frame import Frame
-from cloudreg_register.initial import initial_affine
-from cloudreg_register.transform import Transform
+from cloudreg_register.images.frame import Frame
+from cloudreg_register.start.initial import initial_affine
+from cloudreg_register.transforms.transform import Transform
 from support.small_volumes import write_volume
 
 EDGE = 500.0

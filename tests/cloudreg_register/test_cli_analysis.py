@@ -13,10 +13,10 @@ from cloudreg_io.files.structures import StructureTree, structures_csv
 from cloudreg_io.space import Affine, Orientation
 from cloudreg_io.synthetic import make_phantom
 from cloudreg_register import cli_analysis
-from cloudreg_register.frame import Frame
-from cloudreg_register.initial import initial_affine
-from cloudreg_register.measurement import MeasurementOptions, gathered, measure
-from cloudreg_register.transform import Transform
+from cloudreg_register.analysis.measurement import MeasurementOptions, gathered, measure
+from cloudreg_register.images.frame import Frame
+from cloudreg_register.start.initial import initial_affine
+from cloudreg_register.transforms.transform import Transform
 from support.small_volumes import write_volume
 
 SIZE, EDGE = (32, 28, 24), (20.0, 20.0, 20.0)

@@ -16,9 +16,9 @@ from cloudreg_io.space import Affine, Bounds
 from cloudreg_io.verify import verify
 from cloudreg_io.volumes import open_volume
 from cloudreg_register.cli import register
-from cloudreg_register.registering import register_target
-from cloudreg_register.starting import Person, stated_start
-from cloudreg_register.transform import Transform
+from cloudreg_register.stage.registering import register_target
+from cloudreg_register.start.starting import Person, stated_start
+from cloudreg_register.transforms.transform import Transform
 from support.brains import make_brain
 from support.small_volumes import write_volume
 from support.trees import difference, tree
@@ -32,7 +32,7 @@ sys.path.insert(0, sys.argv[4])
 import torch
 torch.set_num_threads(1)
 torch.set_num_threads = lambda number: None  # as in all tests: the last bits depend on it
-from cloudreg_register.registering import register_target
+from cloudreg_register.stage.registering import register_target
 from support.brains import Brain
 
 class Fuse:
@@ -216,7 +216,7 @@ class TestStart:
         assert not (tmp_path / "out/registration/transform").exists()
 
     def test_landmarks_give_it(self, brain):
-        from cloudreg_register.starting import found_start, landmark_term
+        from cloudreg_register.start.starting import found_start, landmark_term
 
         files = (str(brain.folder / "atlas.csv"), str(brain.folder / "target.csv"))
         inputs = loaded(brain)
@@ -229,7 +229,7 @@ class TestStart:
 
 
 def loaded(brain):
-    from cloudreg_register.inputs import load_atlas, load_inputs
+    from cloudreg_register.stage.inputs import load_atlas, load_inputs
 
     choice = brain.choice()
     return load_inputs(brain.place("target"), choice, load_atlas(choice, None), None)

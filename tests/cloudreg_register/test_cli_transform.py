@@ -12,12 +12,12 @@ from cloudreg_io.errors import CloudRegError
 from cloudreg_io.files.image import write_image
 from cloudreg_io.space import Orientation, VoxelSize
 from cloudreg_io.volumes import open_volume
-from cloudreg_register.apply import looks_like_voxels
 from cloudreg_register.cli_transform import app
-from cloudreg_register.frame import Frame
-from cloudreg_register.points import read_points
-from cloudreg_register.transform import Transform
-from cloudreg_register.warp import warp
+from cloudreg_register.images.frame import Frame
+from cloudreg_register.transforms.apply import looks_like_voxels
+from cloudreg_register.transforms.points import read_points
+from cloudreg_register.transforms.transform import Transform
+from cloudreg_register.transforms.warp import warp
 from support.small_volumes import write_volume
 from support.velocities import transform_of
 
@@ -88,7 +88,7 @@ def test_many_blocks_are_one_table(tmp_path, folder, monkeypatch):
     source = table(tmp_path / "in.csv", points)
     run("points", source, tmp_path / "one.csv", "--transform", folder, "--to", "target")
     blocks = read_points.__globals__["read_blocks"]
-    monkeypatch.setattr("cloudreg_register.apply.read_blocks", lambda path: blocks(path, 64))
+    monkeypatch.setattr("cloudreg_register.transforms.apply.read_blocks", lambda path: blocks(path, 64))
     run("points", source, tmp_path / "many.csv", "--transform", folder, "--to", "target")
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "many.csv").read_bytes()
 

@@ -14,8 +14,8 @@ from cloudreg_io.files.structures import StructureTree, structures_csv
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
 from cloudreg_io.volumes import open_volume
-from cloudreg_register.choice import Choice
-from cloudreg_register.transform import Transform
+from cloudreg_register.stage.choice import Choice
+from cloudreg_register.transforms.transform import Transform
 from support.command import cloudreg
 
 pytestmark = pytest.mark.xdist_group("register")

@@ -7,7 +7,7 @@ import numpy as np
 
 from cloudreg_io.files.structures import StructureTree, structures_csv
 from cloudreg_io.synthetic import make_phantom, make_registration_case, random_deformation
-from cloudreg_register.choice import Choice
+from cloudreg_register.stage.choice import Choice
 
 EDGE = 600.0
 SIZE = (18, 22, 16)

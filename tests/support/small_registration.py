@@ -10,10 +10,10 @@ from pathlib import Path
 from cloudreg_io.synthetic import make_phantom
 from cloudreg_io.synthetic.deformation import random_deformation
 from cloudreg_io.synthetic.registration_case import make_registration_case
-from cloudreg_register import registration
-from cloudreg_register.image import Image
-from cloudreg_register.levels import default_levels
-from cloudreg_register.registration import RegisterOptions, register
+from cloudreg_register.images.image import Image
+from cloudreg_register.lddmm import registration
+from cloudreg_register.lddmm.levels import default_levels
+from cloudreg_register.lddmm.registration import RegisterOptions, register
 
 EDGE = 250.0
 

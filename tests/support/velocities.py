@@ -4,8 +4,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from cloudreg_io.space import Affine, Grid, Orientation, VoxelSize
-from cloudreg_register.frame import Frame
-from cloudreg_register.transform import Transform
+from cloudreg_register.images.frame import Frame
+from cloudreg_register.transforms.transform import Transform
 
 ATLAS = Frame((41, 30, 36), VoxelSize(100, 100, 100), Orientation("PIR"), "atlas", "0123456789abcdef")
 TARGET = Frame((180, 230, 100), VoxelSize(20, 20, 40), Orientation("LPS"), "target")

@@ -29,7 +29,7 @@ from cloudreg_io.console import (
     memory_bytes,
     typed_place,
 )
-from cloudreg_register.cli import (
+from cloudreg_register.cli_options import (
     AnyExtentFlag,
     AtlasOption,
     AtlasOrientationOption,
@@ -171,7 +171,7 @@ def run(
         )
     choice = None
     if wanted:
-        from cloudreg_register.choice import Choice
+        from cloudreg_register.stage.choice import Choice
 
         choice = Choice(
             orientation=orientation,

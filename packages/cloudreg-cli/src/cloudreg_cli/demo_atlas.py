@@ -15,9 +15,9 @@ from cloudreg_io.files.image import read_image, write_image
 from cloudreg_io.files.structures import StructureTree, structures_csv
 from cloudreg_io.space import Affine, VoxelSize
 from cloudreg_io.synthetic import Phantom, Truth, make_registration_case, random_deformation
-from cloudreg_register.accuracy import Summary
-from cloudreg_register.choice import Choice
-from cloudreg_register.transform import Transform
+from cloudreg_register.analysis.accuracy import Summary
+from cloudreg_register.stage.choice import Choice
+from cloudreg_register.transforms.transform import Transform
 from cloudreg_stitch.placement import Placement
 
 VOXEL_UM = 20.0

@@ -27,7 +27,7 @@ from cloudreg_stitch.options import AlignOptions
 from cloudreg_stitch.overview import overview_samples
 
 if TYPE_CHECKING:
-    from cloudreg_register.choice import Choice
+    from cloudreg_register.stage.choice import Choice
 
 # All libraries of all stages but registration, in every process (measured; benchmarks/memory.py)
 PROGRAMS = Programs(250_000_000, 200_000_000)

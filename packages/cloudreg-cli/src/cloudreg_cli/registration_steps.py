@@ -19,8 +19,8 @@ from cloudreg_stitch.fusion import FusionReport, lay_out
 from cloudreg_stitch.placement import Placement
 
 if TYPE_CHECKING:
-    from cloudreg_register.choice import Choice
-    from cloudreg_register.inputs import AtlasInputs
+    from cloudreg_register.stage.choice import Choice
+    from cloudreg_register.stage.inputs import AtlasInputs
 
 _TORCH = Programs(200_000_000, 120_000_000)  # beside what the other stages load (estimated)
 
@@ -59,8 +59,8 @@ def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedR
             )
         return None
     from cloudreg_io.space import Orientation
-    from cloudreg_register.inputs import load_atlas
-    from cloudreg_register.registering import needs
+    from cloudreg_register.stage.inputs import load_atlas
+    from cloudreg_register.stage.registering import needs
 
     channel = raw.data.channel(wanted) if wanted else raw.aligned
     if channel not in raw.channels:
@@ -79,8 +79,8 @@ def register_brain(
     run: Run, registration: PreparedRegistration, fusions: Sequence[FusionReport], memory: int | None
 ) -> dict[str, Any]:
     """Register the channel, bring labels and atlas to it, measure all channels; what was made, as a JSON value."""
-    from cloudreg_register.inputs import load_inputs
-    from cloudreg_register.stage import register_stages
+    from cloudreg_register.stage.inputs import load_inputs
+    from cloudreg_register.stage.stages import register_stages
 
     channels = {fused.channel: open_volume(fused.url) for fused in fusions}
     target = channels[registration.channel]

@@ -24,8 +24,8 @@ from cloudreg_io.console import (
 
 if TYPE_CHECKING:
     from cloudreg_io.space import Affine
-    from cloudreg_register.accuracy import Accuracy
-    from cloudreg_register.dice import Overlap
+    from cloudreg_register.analysis.accuracy import Accuracy
+    from cloudreg_register.analysis.dice import Overlap
 
 
 def regions(
@@ -88,7 +88,7 @@ def regions(
     """
     import json
 
-    from cloudreg_register.measurement import MeasurementOptions, measure
+    from cloudreg_register.analysis.measurement import MeasurementOptions, measure
 
     places = tuple(typed_place(name) for name in channel or ())
     done = measure(
@@ -166,8 +166,8 @@ def accuracy(
     """
     import json
 
-    from cloudreg_register.accuracy import printed
-    from cloudreg_register.dice import weighted
+    from cloudreg_register.analysis.accuracy import printed
+    from cloudreg_register.analysis.dice import weighted
 
     only_rank_zero()
     given = [value is not None for value in (transform, atlas_landmarks, target_landmarks)]
@@ -202,9 +202,9 @@ def _at_landmarks(
     start: Path | None,
     space: Literal["target", "atlas"],
 ) -> Accuracy:
-    from cloudreg_register.accuracy import accuracy as measured
-    from cloudreg_register.landmarks import paired, read_landmarks
-    from cloudreg_register.transform import Transform
+    from cloudreg_register.analysis.accuracy import accuracy as measured
+    from cloudreg_register.start.landmarks import paired, read_landmarks
+    from cloudreg_register.transforms.transform import Transform
 
     transform = Transform.load(folder)
     atlas, target = (
@@ -232,8 +232,8 @@ def _start(path: Path) -> Affine:
 
 
 def _agreement(labels: tuple[str, str], voxel_size: float, memory: int) -> dict[int, Overlap]:
-    from cloudreg_register.dice import overlaps
-    from cloudreg_register.image import load_image
+    from cloudreg_register.analysis.dice import overlaps
+    from cloudreg_register.images.image import load_image
 
     first, second = (
         # both are of one orientation, whichever it is
@@ -248,7 +248,7 @@ def _write_table(
 ) -> None:
     from cloudreg_io.files.atomic import write_bytes
     from cloudreg_io.files.structures import read_structures
-    from cloudreg_register.dice import overlaps_csv
+    from cloudreg_register.analysis.dice import overlaps_csv
 
     if found is not None and agreement is not None:
         raise typer.BadParameter("--table holds landmarks or labels: measure them one after the other")

@@ -67,7 +67,7 @@ def points(
     only_rank_zero()
     import json
 
-    from cloudreg_register.apply import transform_points
+    from cloudreg_register.transforms.apply import transform_points
 
     report = transform_points(source, target, transform, to=to, voxels=voxels, overwrite=overwrite)
     if as_json:
@@ -123,7 +123,7 @@ def volume(
     """
     import json
 
-    from cloudreg_register.apply import transform_volume
+    from cloudreg_register.transforms.apply import transform_volume
 
     reports = transform_volume(
         source,
@@ -172,7 +172,7 @@ def export(
     only_rank_zero()
     import json
 
-    from cloudreg_register.apply import export_transform
+    from cloudreg_register.transforms.apply import export_transform
 
     report = export_transform(transform, file, to=to, voxel_size=voxel_size, overwrite=overwrite)
     if as_json:
@@ -212,9 +212,9 @@ def import_matlab(
     """Make a transform of what the older CloudReg left: A.mat and v.mat."""
     only_rank_zero()
     from cloudreg_io.space import Orientation, VoxelSize
-    from cloudreg_register.apply import refuse_existing
-    from cloudreg_register.frame import Frame
-    from cloudreg_register.matlab import import_matlab as imported
+    from cloudreg_register.images.frame import Frame
+    from cloudreg_register.transforms.apply import refuse_existing
+    from cloudreg_register.transforms.matlab import import_matlab as imported
 
     refuse_existing(folder, overwrite=overwrite)
     atlas = Frame(atlas_size, VoxelSize.of(atlas_voxel_size), Orientation(atlas_orientation), "atlas")

@@ -1,0 +1,1 @@
+"""Analysis: what the map says of regions, and how good it is."""

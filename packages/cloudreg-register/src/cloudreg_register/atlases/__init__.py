@@ -1,0 +1,1 @@
+"""Atlases: where they come from, their parts and halves."""

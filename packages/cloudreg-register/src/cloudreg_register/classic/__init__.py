@@ -1,0 +1,1 @@
+"""Classic: the schedule and cost of the original CloudReg, for comparison."""

@@ -1,0 +1,1 @@
+"""Stage: the work of `cloudreg register` and of its part in `cloudreg run`, in an OUT folder."""

@@ -1,0 +1,141 @@
+"""Choice: what a user decides about the registration of a sample, in the words of the command line.
+
+Plain values only, so that it goes into journal and provenance as it is, and nothing heavy is imported before there
+is work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from cloudreg_io.errors import InputError
+from cloudreg_io.space import Vector3, VoxelSize
+
+if TYPE_CHECKING:
+    from cloudreg_register.atlases.atlas import Atlas
+    from cloudreg_register.atlases.atlas_part import AtlasPart
+    from cloudreg_register.lddmm.options import RegisterOptions
+
+Mode = Literal["rigid", "similarity", "affine", "fixed-scale"]
+LandmarkUse = Literal["start", "cost", "both"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a user decides; `cloudreg register --help` says what each means.
+
+    Attributes
+    ----------
+    orientation : str
+        Of the target.
+    voxel_size : (x, y, z) float, optional
+        Of the target, in µm, in place of what it says itself.
+    atlas, labels, structures, atlas_orientation, atlas_voxel_size
+        See `cloudreg_register.atlases.atlas.find_atlas`.
+    hemisphere, regions
+        See `cloudreg_register.atlases.atlas_part.AtlasPart`.
+    rotation, translation, scale
+        See `cloudreg_register.start.initial.initial_affine`; without `translation` the tissues' centres of mass
+        meet.
+    search : bool
+        Try all ways round for the start.
+    landmarks : (atlas, target) str, optional
+        Files of named points.
+    landmarks_for : "start", "cost" or "both"
+        Whether they give the start, pull at the map, or both.
+    landmark_sigma : float, optional
+        How far they may be off, in µm.
+    any_extent : bool
+        Go on though the sample is much larger or smaller than the atlas.
+    to_atlas : float, optional
+        Voxel size in µm at which the target is put on the atlas too.
+    classic : int, optional
+        Iterations of the original's schedule, in place of ours.
+    resolution, mode, regularization, iterations, missing_data, grid_correction, bias_correction,
+    device
+        See `cloudreg_register.lddmm.options.RegisterOptions`.
+    """
+
+    orientation: str
+    voxel_size: Vector3 | None = None
+    atlas: str | None = None
+    labels: str | None = None
+    structures: str | None = None
+    atlas_orientation: str | None = None
+    atlas_voxel_size: Vector3 | None = None
+    hemisphere: Literal["left", "right"] | None = None
+    regions: tuple[str, ...] = ()
+    rotation: Vector3 = (0.0, 0.0, 0.0)
+    translation: Vector3 | None = None
+    scale: Vector3 = (1.0, 1.0, 1.0)
+    search: bool = False
+    landmarks: tuple[str, str] | None = None
+    landmarks_for: LandmarkUse = "both"
+    landmark_sigma: float | None = None
+    any_extent: bool = False
+    to_atlas: float | None = None
+    resolution: float | None = None
+    mode: Mode = "affine"
+    regularization: float | None = None
+    iterations: tuple[int, int, int] | None = None
+    missing_data: bool = True
+    grid_correction: bool = False
+    bias_correction: bool = False
+    device: DeviceName = "auto"
+
+    classic: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("resolution", self.resolution), ("regularization", self.regularization)):
+            if value is not None and not value > 0:
+                raise InputError(f"--{name} {value:g}: it is positive")
+        if self.resolution is not None:
+            VoxelSize.of((self.resolution,) * 3)
+        if self.iterations is not None and min(self.iterations) < 1:
+            raise InputError(f"--iterations {_words(self.iterations)}: at least one at each level")
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for journal and provenance."""
+        return asdict(self)
+
+    def found_atlas(self) -> Atlas:
+        """The atlas that is meant."""
+        from cloudreg_register.atlases.atlas import find_atlas
+
+        return find_atlas(
+            self.atlas,
+            labels=self.labels,
+            structures=self.structures,
+            orientation=self.atlas_orientation,
+            voxel_size=self.atlas_voxel_size,
+        )
+
+    def part(self, atlas: Atlas) -> AtlasPart:
+        """The part of it that the sample has."""
+        from cloudreg_register.atlases.atlas_part import AtlasPart
+
+        return AtlasPart.of(self.hemisphere, self.regions, atlas.structures)
+
+    def options(self, resolution: float) -> RegisterOptions:
+        """What `register` is told, at voxels of a size in µm."""
+        from cloudreg_register.lddmm.affine import AffineMode
+        from cloudreg_register.lddmm.device import Device
+        from cloudreg_register.lddmm.options import RegisterOptions
+
+        given: dict[str, Any] = {"regularization": self.regularization, "iterations": self.iterations}
+        return RegisterOptions(
+            resolution=resolution,
+            mode=AffineMode(self.mode),
+            missing_data=self.missing_data,
+            grid_correction=self.grid_correction,
+            bias_correction=self.bias_correction,
+            device=Device(self.device),
+            **{name: value for name, value in given.items() if value is not None},
+        )
+
+
+def _words(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)

@@ -1,0 +1,180 @@
+"""Inputs: the target and the atlas as registration takes them, and all that must be right about them beforehand.
+
+The atlas is looked at first, since it is small and says at which voxel size the target is read. Labels are not
+read here: their header says whether they are those of the atlas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloudreg_io.errors import InputError
+from cloudreg_io.files.image import SUFFIXES, read_image_header
+from cloudreg_io.files.location import Location
+from cloudreg_io.run import digest
+from cloudreg_io.space import Grid, Orientation, VoxelSize, vector3
+from cloudreg_io.volumes import open_volume
+from cloudreg_register.atlases.atlas import Atlas
+from cloudreg_register.atlases.atlas_part import AtlasPart
+from cloudreg_register.images.extent import ExtentCheck, check_extent, judged
+from cloudreg_register.images.image import Image, load_image
+from cloudreg_register.images.plausible import require_larger_than, require_same_extent
+from cloudreg_register.lddmm.levels import default_resolution, unit_length
+from cloudreg_register.stage.choice import Choice
+from cloudreg_register.start.initial import initial_affine
+from cloudreg_register.transforms.native import digest_of_array
+
+_INCOMPARABLE = 20.0  # times longer or shorter: no tissue has to be looked for
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AtlasInputs:
+    """An atlas, ready.
+
+    Attributes
+    ----------
+    atlas : Atlas
+    part : AtlasPart
+    image : Image
+        Its template at about `resolution`, dark outside of the part.
+    resolution : float
+        µm.
+    """
+
+    atlas: Atlas
+    part: AtlasPart
+    image: Image
+    resolution: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """A target and an atlas, ready.
+
+    Attributes
+    ----------
+    place : str
+        Of the target.
+    target : Image
+        At about the resolution.
+    of_atlas : AtlasInputs
+    extent : ExtentCheck
+    """
+
+    place: str
+    target: Image
+    of_atlas: AtlasInputs
+    extent: ExtentCheck
+
+    @property
+    def atlas(self) -> Image:
+        """The template."""
+        return self.of_atlas.image
+
+    def identity(self) -> dict[str, str]:
+        """Fingerprints of what is registered."""
+        return {"target": fingerprint(self.target), "atlas": fingerprint(self.atlas)}
+
+
+def load_atlas(choice: Choice, memory: int | None) -> AtlasInputs:
+    """Find and read the atlas.
+
+    Raises
+    ------
+    NotFoundError, InputError, ToolError
+        What is wrong with it: no such volume, an impossible orientation, labels of another extent, …
+    """
+    atlas = choice.found_atlas()
+    own = Orientation(choice.orientation)
+    # refuses impossible numbers before anything is read
+    initial_affine(atlas.orientation, own, rotation=choice.rotation, scale=choice.scale)
+    part = choice.part(atlas)
+    grid = grid_of(atlas.template, atlas.voxel_size, "--atlas-voxel-size")
+    if atlas.labels is not None:
+        labels = grid_of(atlas.labels, atlas.voxel_size, "--atlas-voxel-size")
+        require_same_extent(grid, labels, atlas.name, _name_of(atlas.labels))
+    elif part.ids is not None:
+        raise InputError("--region cuts the atlas by its labels", fix="--labels PLACE")
+    resolution = choice.resolution or default_resolution(grid)
+    image = atlas.load_template(resolution, memory)
+    if not part.is_all:
+        labels_image = None if part.ids is None else atlas.load_labels(resolution, image, memory)
+        image = replace(image, array=_darkened(image.array, part.weights(image, labels_image)))
+    return AtlasInputs(atlas, part, image, resolution)
+
+
+def load_inputs(place: str, choice: Choice, of_atlas: AtlasInputs, memory: int | None) -> Inputs:
+    """Read the target, and check that it can be registered to the atlas.
+
+    Raises
+    ------
+    NotFoundError, InputError, ToolError
+    """
+    if not choice.any_extent:
+        _require_comparable(place, choice, of_atlas.image)
+    target = load_image(
+        place,
+        resolution_um=of_atlas.resolution,
+        orientation=Orientation(choice.orientation),
+        voxel_size=choice.voxel_size,
+        memory=memory,
+    )
+    extent = check_extent(target, of_atlas.image, choice.scale)
+    if not choice.any_extent:
+        extent.require()
+    require_larger_than(target.grid, unit_length(of_atlas.image.mip0), target.name)
+    return Inputs(place, target, of_atlas, extent)
+
+
+def _require_comparable(place: str, choice: Choice, atlas: Image) -> None:
+    """Refuse volumes so much larger or smaller than the atlas that reading them makes no sense."""
+    grid = grid_of(place, None if choice.voxel_size is None else VoxelSize.of(choice.voxel_size))
+    axes, _ = atlas.orientation.permutation_to(Orientation(choice.orientation))
+    extent = [atlas.mip0.extent[axis] for axis in axes]
+    if not 1 / _INCOMPARABLE < max(grid.extent) / max(extent) < _INCOMPARABLE:
+        judged(grid.extent, extent, extent, grid.spacing, place).require()
+
+
+def grid_of(place: str | NDArray[Any], voxel_size: VoxelSize | None, option: str = "--voxel-size") -> Grid:
+    """The voxels of mip 0 of a volume, a file or an array, without reading them.
+
+    Raises
+    ------
+    NotFoundError, InputError
+        Where the voxel size is not known, `option` is named.
+    """
+    if not isinstance(place, str):
+        if voxel_size is None:
+            raise InputError("an array has no voxel size of its own", fix=option)
+        return Grid.of_array(place, voxel_size)
+    if not is_file(place):
+        volume = open_volume(place)
+        return Grid(volume.size(), vector3(voxel_size or volume.voxel_size()))
+    header = read_image_header(Location.parse(place).path)
+    edges = voxel_size or header.voxel_size
+    if edges is None:
+        raise InputError(f"{place} does not say how large its voxels are", fix=f"{option} X Y Z, in µm")
+    return Grid(header.size, vector3(edges))
+
+
+def fingerprint(image: Image) -> str:
+    """Of an image's voxels and where they lie."""
+    return digest([digest_of_array(image.array), image.grid.to_json(), image.frame.to_json()])
+
+
+def is_file(place: Any) -> bool:
+    """Whether a place is a NRRD, NIfTI or TIFF file, not a volume or an array."""
+    return isinstance(place, str) and place.lower().endswith(SUFFIXES)
+
+
+def _name_of(place: Any) -> str:
+    return place if isinstance(place, str) else "of the atlas"
+
+
+def _darkened(array: NDArray[Any], weights: NDArray[np.float32]) -> NDArray[Any]:
+    """An image with its darkest value where the weight is 0."""
+    return np.where(weights > 0, array, array.min())

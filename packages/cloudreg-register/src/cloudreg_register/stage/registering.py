@@ -1,0 +1,134 @@
+"""Registering: the command `register`, from what was typed to what is in OUT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cloudreg_io.errors import InputError
+from cloudreg_io.files.image import read_image_header
+from cloudreg_io.files.location import Location
+from cloudreg_io.run import NO_PROGRESS, Progress, Run, executor, open_run
+from cloudreg_io.run.memory import Budget, Need, Programs
+from cloudreg_io.space import Grid, VoxelSize
+from cloudreg_io.volumes import Volume, VolumeSpec, open_volume
+from cloudreg_io.volumes.ingest import IngestOptions, ingest
+from cloudreg_register.analysis.measurement import images_in
+from cloudreg_register.stage.choice import Choice
+from cloudreg_register.stage.inputs import AtlasInputs, Inputs, grid_of, is_file, load_atlas, load_inputs
+from cloudreg_register.stage.stages import Registered, register_stages
+from cloudreg_register.start.starting import Person
+from cloudreg_register.transforms.native import memory_needed
+
+# Python, torch and cloud-volume in the command and in each worker (estimated; the demo peaks at 743 MB)
+PROGRAMS = Programs(230_000_000, 150_000_000)
+_VOXEL_BYTES = 180  # of the larger of sample and atlas, at the finest level (estimated)
+TARGET = "target"  # in OUT: the copy of a target that is a file
+
+
+def register_target(
+    place: str,
+    out: Path,
+    choice: Choice,
+    *,
+    jobs: int = 1,
+    memory: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = NO_PROGRESS,
+    person: Person | None = None,
+) -> Registered | None:
+    """Register a target to an atlas; None on the worker ranks of an MPI job.
+
+    Parameters
+    ----------
+    place : str
+        A precomputed volume, or a NRRD, NIfTI or TIFF file.
+    out : Path
+        Folder of the results; one that an earlier command left is gone on with.
+    choice : Choice
+    jobs, memory, overwrite, progress
+        As for the other commands.
+    person : Person, optional
+        Who is shown the start, and asked.
+
+    Raises
+    ------
+    NotFoundError, InputError, ToolError
+        Before any work: what is wrong with target, atlas, labels, options, or the memory.
+    """
+    with executor(jobs) as pool:
+        if pool is None:
+            return None
+        _require_apart(place, out)
+        of_atlas = load_atlas(choice, memory)
+        budget = Budget.of(memory, jobs, PROGRAMS)
+        budget.require(*needs(_target_grid(place, choice), of_atlas))
+        inputs = load_inputs(place, choice, of_atlas, memory)
+        with open_run(
+            out,
+            command="register",
+            options=choice.to_json(),
+            inputs={"target": place, "atlas": of_atlas.atlas.name, **inputs.identity()},
+            pool=pool,
+            jobs=jobs,
+            overwrite=overwrite,
+            progress=progress,
+        ) as run:
+            target = _target_volume(run, inputs, choice)
+            return register_stages(run, inputs, choice, target, _channels(run.out, target, choice), person)
+
+
+def needs(target: Grid, of_atlas: AtlasInputs) -> tuple[Need, ...]:
+    """What a registration takes of the memory, known from the size of the target."""
+    resolution = of_atlas.resolution
+    voxels = max(
+        math.prod(math.ceil(n * min(1.0, s / resolution)) for n, s in zip(grid.size, grid.spacing, strict=True))
+        for grid in (target, of_atlas.image.grid)
+    )
+    spec = VolumeSpec.plan(target.size, target.spacing, np.uint32, layer="segmentation")
+    return (
+        Need(f"registering {voxels:,} voxels", 0, _VOXEL_BYTES * voxels, ("a larger --resolution",)),
+        Need("putting the labels on the target's grid", memory_needed(spec)),
+    )
+
+
+def _target_grid(place: str, choice: Choice) -> Grid:
+    return grid_of(place, None if choice.voxel_size is None else VoxelSize.of(choice.voxel_size))
+
+
+def _require_apart(place: str, out: Path) -> None:
+    location = Location.parse(place)
+    if not location.is_file:
+        return
+    source, folder = location.path.resolve(), out.resolve()
+    if folder == source or folder.is_relative_to(source):
+        raise InputError(
+            f"OUT {out} is the target, or lies in it", why="a target is only read", fix="choose another OUT"
+        )
+
+
+def _target_volume(run: Run, inputs: Inputs, choice: Choice) -> Volume:
+    """The target as a precomputed volume: a file is copied to OUT/target, for regions and viewer to read."""
+    if not is_file(inputs.place):
+        return open_volume(inputs.place)
+    path = Location.parse(inputs.place).path
+    stored = np.dtype(read_image_header(path).dtype)
+    options = IngestOptions(
+        voxel_size=VoxelSize.of(inputs.target.frame.voxel_size),
+        layer="image",
+        dtype="float32" if stored.itemsize == 8 else None,
+    )
+    return ingest(run, path, run.out / TARGET, options, channel=TARGET).volume
+
+
+def _channels(out: Path, target: Volume, choice: Choice) -> Mapping[str, Volume]:
+    """What is measured: the images of OUT where the target is one of them, else the target."""
+    if choice.voxel_size is not None and VoxelSize.of(choice.voxel_size) != target.voxel_size():
+        return {}  # its own voxel size is wrong
+    location = target.location
+    if location.is_file and location.path.resolve().parent == out.resolve():
+        return {name: open_volume(folder) for name, folder in images_in(out).items()}
+    return {location.name or location.bucket: target}

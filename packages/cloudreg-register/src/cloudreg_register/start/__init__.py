@@ -1,0 +1,1 @@
+"""Start: the affine map from which the search for the map begins."""

@@ -21,33 +21,8 @@ from cloudreg_io.console import (
     memory_bytes,
     typed_place,
 )
-from cloudreg_register.cli_options import (
-    AnyExtentFlag,
-    AtlasOption,
-    AtlasOrientationOption,
-    AtlasVoxelSizeOption,
-    BiasCorrectionFlag,
-    DeviceOption,
-    FixedScaleOption,
-    GridCorrectionFlag,
-    HemisphereOption,
-    IterationsOption,
-    LabelsOption,
-    LandmarksForOption,
-    LandmarkSigmaOption,
-    LandmarksOption,
-    MissingDataFlag,
-    ModeOption,
-    RegionOption,
-    RegularizationOption,
-    ResolutionOption,
-    RotationOption,
-    ScaleOption,
-    SearchFlag,
-    StructuresOption,
-    ToAtlasOption,
-    TranslationOption,
-)
+from cloudreg_io.option_groups import with_groups
+from cloudreg_register.cli_options import TypedRegistration
 
 if TYPE_CHECKING:
     from cloudreg_register.stage.stages import Registered
@@ -56,6 +31,7 @@ if TYPE_CHECKING:
 DRAW_START = "cloudreg_register.draw_start"  # in the context's meta: what draws qc/start.npz, gives the picture
 
 
+@with_groups()
 def register(
     context: typer.Context,
     target: Annotated[
@@ -80,48 +56,22 @@ def register(
             help="Where the target's x, y, z grow to: one of L or R, P or A, S or I each, such as LPS.",
         ),
     ],
-    atlas: AtlasOption = None,
-    labels: LabelsOption = None,
-    structures: StructuresOption = None,
-    atlas_orientation: AtlasOrientationOption = None,
     voxel_size: Annotated[
         tuple[float, float, float] | None,
         typer.Option(
             metavar="X Y Z", help="Of the target in µm, in place of what it says; for TIFF mostly needed."
         ),
     ] = None,
-    atlas_voxel_size: AtlasVoxelSizeOption = None,
-    hemisphere: HemisphereOption = None,
-    region: RegionOption = None,
-    resolution: ResolutionOption = None,
-    rotation: RotationOption = (0, 0, 0),
-    translation: TranslationOption = None,
-    scale: ScaleOption = (1, 1, 1),
-    fixed_scale: FixedScaleOption = None,
-    mode: ModeOption = "affine",
-    regularization: RegularizationOption = None,
-    iterations: IterationsOption = None,
-    missing_data: MissingDataFlag = True,
-    search: SearchFlag = False,
+    registration: TypedRegistration,
+    search: Annotated[
+        bool,
+        typer.Option(
+            help="Try all ways in which the brain may lie (seconds); left and right stay as the codes say."
+        ),
+    ] = False,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Show the start and ask: y, n, or another --rotation, --translation.")
     ] = False,
-    landmarks: LandmarksOption = None,
-    landmarks_for: LandmarksForOption = "both",
-    landmark_sigma: LandmarkSigmaOption = None,
-    grid_correction: GridCorrectionFlag = False,
-    bias_correction: BiasCorrectionFlag = False,
-    classic: Annotated[
-        int | None,
-        typer.Option(
-            metavar="ITERATIONS",
-            min=1,
-            help="Do as the original did, for comparison: one level, so many iterations (it had 3000).",
-        ),
-    ] = None,
-    device: DeviceOption = "auto",
-    any_extent: AnyExtentFlag = False,
-    to_atlas: ToAtlasOption = None,
     jobs: JobsOption = 1,
     memory: MemoryOption = "",
     overwrite: OverwriteFlag = False,
@@ -134,40 +84,9 @@ def register(
     """
     import json
 
-    from cloudreg_register.stage.choice import Choice
     from cloudreg_register.stage.registering import register_target
 
-    if fixed_scale is not None and (mode not in ("affine", "fixed-scale") or scale != (1, 1, 1)):
-        raise typer.BadParameter("--fixed-scale stands for --mode fixed-scale and --scale: give it alone")
-    choice = Choice(
-        orientation=orientation,
-        voxel_size=voxel_size,
-        atlas=atlas,
-        labels=labels,
-        structures=structures,
-        atlas_orientation=atlas_orientation,
-        atlas_voxel_size=atlas_voxel_size,
-        hemisphere=hemisphere,
-        regions=tuple(region or ()),
-        rotation=rotation,
-        translation=translation,
-        scale=fixed_scale or scale,
-        search=search,
-        landmarks=None if landmarks is None else (typed_place(landmarks[0]), typed_place(landmarks[1])),
-        landmarks_for=landmarks_for,
-        landmark_sigma=landmark_sigma,
-        grid_correction=grid_correction,
-        bias_correction=bias_correction,
-        classic=classic,
-        device=device,
-        any_extent=any_extent,
-        to_atlas=to_atlas,
-        resolution=resolution,
-        mode="fixed-scale" if fixed_scale is not None else mode,
-        regularization=regularization,
-        iterations=iterations,
-        missing_data=missing_data,
-    )
+    choice = registration.choice(orientation=orientation, search=search, voxel_size=voxel_size)
     done = register_target(
         target,
         out,
@@ -176,14 +95,14 @@ def register(
         memory=memory_bytes(memory),
         overwrite=overwrite,
         progress=command_progress(context),
-        person=_person(context) if confirm else None,
+        person=at_terminal(context) if confirm else None,
     )
     if done is None:  # a worker rank: its work is done
         return
     typer.echo(json.dumps(done.to_json(), indent=2) if as_json else in_words(done))
 
 
-def _person(context: typer.Context) -> Person:
+def at_terminal(context: typer.Context) -> Person:
     """Who is asked to confirm: the one at the terminal. The script that mounts this may know how to draw."""
     from cloudreg_register.start.starting import Person
 

@@ -17,9 +17,11 @@ class RegisterOptions:
     ----------
     resolution : float or None
         Voxel size of the finest level, in µm. None: 1/132 of the atlas's longest extent; 100 µm for a mouse.
-    mode : AffineMode
-    regularization : float
-        Higher lets the map bend more: the norm of the velocity counts 1 / regularization².
+    mode : AffineMode or None
+        None: affine; of the original (`classic`) fixed-scale.
+    regularization : float or None
+        Higher lets the map bend more: the norm of the velocity counts 1 / regularization². None: 4. Of the
+        original it is σR, 5000 where it is None.
     iterations : (int, int, int)
         Most iterations at the coarsest level, at levels between, at the finest.
     contrast_order : int
@@ -39,8 +41,8 @@ class RegisterOptions:
     """
 
     resolution: float | None = None
-    mode: AffineMode = AffineMode.AFFINE
-    regularization: float = 4.0
+    mode: AffineMode | None = None
+    regularization: float | None = None
     iterations: tuple[int, int, int] = (20, 12, 16)
     contrast_order: int = 3
     local_contrast: bool = True
@@ -54,7 +56,7 @@ class RegisterOptions:
     def __post_init__(self) -> None:
         if min(self.iterations) < 1:
             raise InputError(f"--iterations {self.iterations}: every level takes at least one", fix="1 or more")
-        if not self.regularization > 0:
+        if self.regularization is not None and not self.regularization > 0:
             raise InputError(f"--regularization {self.regularization:g} is not positive", fix="about 4")
         if self.contrast_order < 1:
             raise InputError(

@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool3d
 
 from cloudreg_io.space import Grid, vector3
 from cloudreg_register.images.image import Image
+from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.coordinates import CPU, Coordinates
 from cloudreg_register.lddmm.landmark_term import LandmarkTerm
 from cloudreg_register.lddmm.levels import Level, default_resolution, unit_length, velocity_grid
@@ -23,6 +24,7 @@ from cloudreg_register.preparation.grid_correction import without_grid
 from cloudreg_register.preparation.illumination import evenly_lit
 from cloudreg_register.preparation.missing_data import compressed, imaged_weights, stretched
 
+_REGULARIZATION = 4.0
 _POWER = 4.0  # of (id − a² Δ): twice 2, as of Tward et al.
 _SUBSTEPS = 5
 _RIDGE = 0.01
@@ -96,8 +98,9 @@ class Problem:
         atlas, atlas_grid = _with_border(*_reduced(self.atlas, self.atlas_grid, level.factor))
         unit = unit_length(self.atlas_grid)
         on_velocity = self._coordinates(velocity_grid(self.atlas_grid, level.velocity_spacing))
-        weight = on_velocity.sample_volume / unit**5 / self.options.regularization**2
-        generators, fields = make_generators(self.options.mode, on_velocity)
+        strength = self.options.regularization or _REGULARIZATION
+        weight = on_velocity.sample_volume / unit**5 / strength**2
+        generators, fields = make_generators(self.options.mode or AffineMode.AFFINE, on_velocity)
         coarse = min(on_velocity.grid.spacing) > 1.5 * max(on_sample.grid.spacing)
         return Objective(
             atlas=atlas,

@@ -52,11 +52,10 @@ class Choice:
         Go on though the sample is much larger or smaller than the atlas.
     to_atlas : float, optional
         Voxel size in µm at which the target is put on the atlas too.
+    resolution, mode, regularization, iterations, missing_data, grid_correction, bias_correction, device
+        See `cloudreg_register.lddmm.options.RegisterOptions`.
     classic : int, optional
         Iterations of the original's schedule, in place of ours.
-    resolution, mode, regularization, iterations, missing_data, grid_correction, bias_correction,
-    device
-        See `cloudreg_register.lddmm.options.RegisterOptions`.
     """
 
     orientation: str
@@ -78,14 +77,13 @@ class Choice:
     any_extent: bool = False
     to_atlas: float | None = None
     resolution: float | None = None
-    mode: Mode = "affine"
+    mode: Mode | None = None
     regularization: float | None = None
     iterations: tuple[int, int, int] | None = None
     missing_data: bool = True
     grid_correction: bool = False
     bias_correction: bool = False
     device: DeviceName = "auto"
-
     classic: int | None = None
 
     def __post_init__(self) -> None:
@@ -96,6 +94,13 @@ class Choice:
             VoxelSize.of((self.resolution,) * 3)
         if self.iterations is not None and min(self.iterations) < 1:
             raise InputError(f"--iterations {_words(self.iterations)}: at least one at each level")
+        if self.classic is not None:
+            self._require_classic(self.classic)
+
+    @property
+    def affine_mode(self) -> Mode:
+        """What the affine map may do: what was asked for, or what the method does by default."""
+        return self.mode or ("affine" if self.classic is None else "fixed-scale")
 
     def to_json(self) -> dict[str, Any]:
         """All of it, for journal and provenance."""
@@ -128,13 +133,29 @@ class Choice:
         given: dict[str, Any] = {"regularization": self.regularization, "iterations": self.iterations}
         return RegisterOptions(
             resolution=resolution,
-            mode=AffineMode(self.mode),
+            mode=AffineMode(self.affine_mode),
             missing_data=self.missing_data,
             grid_correction=self.grid_correction,
             bias_correction=self.bias_correction,
             device=Device(self.device),
             **{name: value for name, value in given.items() if value is not None},
         )
+
+    def _require_classic(self, iterations: int) -> None:
+        """Refuse what the original's schedule could not obey, rather than leave it out silently."""
+        if iterations < 1:
+            raise InputError(f"--classic {iterations}: at least one iteration; the original had 3000")
+        if self.iterations is not None:
+            raise InputError(
+                f"--iterations {_words(self.iterations)} is for several levels; the original has one",
+                fix=f"--classic {iterations} says how many iterations there are: leave --iterations out",
+            )
+        if self.landmarks is not None and self.landmarks_for != "start":
+            raise InputError(
+                f"--landmarks-for {self.landmarks_for}: landmarks cannot pull at the map with --classic",
+                why="the original's cost has no landmarks",
+                fix="--landmarks-for start uses them for the start alone; or leave --classic out",
+            )
 
 
 def _words(values: Sequence[float]) -> str:

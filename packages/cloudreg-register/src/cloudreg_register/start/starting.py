@@ -19,7 +19,7 @@ from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.landmark_term import LandmarkTerm
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import Inputs
-from cloudreg_register.start.confirm import Pose, confirm
+from cloudreg_register.start.confirm import Pose, Unconfirmed, confirm
 from cloudreg_register.start.initial import centred_on_tissue, initial_affine
 from cloudreg_register.start.landmark_fit import fitted_affine
 from cloudreg_register.start.landmarks import Pairs, paired, read_landmarks
@@ -61,7 +61,7 @@ def start_stage(run: Run, inputs: Inputs, choice: Choice, person: Person | None 
         "translation": choice.translation,
         "scale": choice.scale,
         "search": choice.search,
-        "mode": choice.mode,
+        "mode": choice.affine_mode,
         "landmarks": _landmark_identity(inputs, choice),
     }
 
@@ -78,9 +78,13 @@ def start_stage(run: Run, inputs: Inputs, choice: Choice, person: Person | None 
         return matrix
 
     units = [Unit("start", None)]
-    (matrix,) = run.stage(
-        "start", find, units, options=options, outputs=[START, START_PICTURE], here=True
-    ).values()
+    try:
+        (matrix,) = run.stage(
+            "start", find, units, options=options, outputs=[START, START_PICTURE], here=True
+        ).values()
+    except Unconfirmed:
+        run.withdraw("start")  # nothing was made of it: another may be tried
+        raise
     return Affine(matrix)
 
 
@@ -95,7 +99,7 @@ def found_start(inputs: Inputs, choice: Choice, progress: Progress = NO_PROGRESS
     stated = stated_start(inputs, choice)
     if choice.landmarks is not None and choice.landmarks_for != "cost":
         pairs = _pairs(inputs, choice)
-        mode = AffineMode(choice.mode)
+        mode = AffineMode(choice.affine_mode)
         fitted = fitted_affine(pairs, inputs.atlas.frame, inputs.target.frame, stated, mode)
         return Start(fitted, {"by": "landmarks", "landmarks": list(pairs.names)})
     if not choice.search:

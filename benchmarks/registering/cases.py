@@ -32,19 +32,20 @@ def atlas(resolution, data=DATA):
     return phantom.atlas(), phantom.labels(), voxel, phantom.orientation
 
 
-def make(cache, kind, seed, resolution=100, *, amplitude=500.0, scale=1.0, start=None):
+def make(cache, kind, seed, resolution=100, *, amplitude=500.0, scale=1.0, pose=None):
     """Folder of a case, made where absent.
 
-    scale: the brain is so many times as large, in µm; voxels stay. start: number of a random start, or None.
+    scale: the brain is so many times as large, in µm; voxels stay. pose: number of a motion that the whole sample
+    makes, in a cube large enough; None: it lies as the atlas does.
     """
-    folder = cache / f"{kind}-{seed}-{resolution}-{amplitude:g}-{scale:g}-{start}"
+    folder = cache / f"{kind}-{seed}-{resolution}-{amplitude:g}-{scale:g}-{pose}"
     if not (folder / "case.json").is_file():
         image, labels, voxel, orientation = atlas(resolution)
         grid = Grid.of_array(image, voxel)
         deformation = random_deformation(grid, seed, amplitude)
         target = None
-        if start is not None:
-            deformation = deformation.moved(motion(start, seed))
+        if pose is not None:
+            deformation = deformation.moved(motion(pose))
             edge = int(1.35 * max(grid.size))  # whichever way it lies
             target = Grid((edge, edge, edge), voxel)
         damage = KINDS[kind]
@@ -72,9 +73,9 @@ def rotations():
     return found
 
 
-def motion(start, seed):
+def motion(start):
     """One of the 24 rotations, a further turn of up to 20° about each axis, a shift of up to 1 mm along each."""
-    rng = np.random.default_rng([seed, 35, start])
+    rng = np.random.default_rng([35, start])
     turn = Affine.from_parameters(rotation=rng.uniform(-20, 20, 3), translation=rng.uniform(-1000, 1000, 3))
     return turn @ Affine(np.column_stack([rotations()[start % 24], [0, 0, 0]]))
 

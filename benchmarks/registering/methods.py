@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from registering import peers
+from registering import cases, peers
 from registering.fields import Maps
 
 NEEDS = dict.fromkeys(peers.GREEDY, "picsl_greedy") | {
@@ -36,7 +36,10 @@ def identity(case, threads):
 
 
 def cloudreg(case, threads, **options):
-    """options: those of `RegisterOptions`; search; classic (number of iterations); effort (× the iterations)."""
+    """options: those of `RegisterOptions`; search; classic (number of iterations); effort (× the iterations);
+
+    start (number of a wrong start: see `cases.motion`).
+    """
     from cloudreg_register.images.image import Image
 
     target = Image.of_array(case.target, case.target_grid.spacing, case.orientation, "target")
@@ -61,7 +64,7 @@ def cloudreg(case, threads, **options):
     )
 
 
-def registered(target, template, case, threads, *, search=False, classic=None, effort=1.0, **given):
+def registered(target, template, case, threads, *, search=False, start=None, classic=None, effort=1.0, **given):
     from cloudreg_register.classic.registration import register_classic
     from cloudreg_register.lddmm.registration import register
     from cloudreg_register.start.initial import initial_affine
@@ -70,11 +73,12 @@ def registered(target, template, case, threads, *, search=False, classic=None, e
     chosen = register_options(case, threads, effort, given)
     if classic:
         return register_classic(target, template, chosen, iterations=classic)
-    start = None
+    begin = initial_affine(template.orientation, target.orientation)
+    if start is not None:
+        begin = cases.motion(start) @ begin
     if search:
-        stated = initial_affine(template.orientation, target.orientation)
-        start = search_start(target, template, stated, chosen)[0].affine
-    return register(target, template, chosen, start=start)
+        begin = search_start(target, template, begin, chosen)[0].affine
+    return register(target, template, chosen, start=begin)
 
 
 def register_options(case, threads, effort, given):

@@ -25,6 +25,13 @@ from support.trees import difference, tree
 
 pytestmark = pytest.mark.xdist_group("register")
 
+
+def _nobody(_):
+    raise EOFError
+
+
+NOBODY = Person(_nobody, lambda path, text: None)
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -208,6 +215,23 @@ class TestStart:
         assert np.allclose(start.linear, [[0, -1, 0], [1, 0, 0], [0, 0, 1]])
         # the same command again asks nobody: the start is known
         register_target(brain.place("target"), tmp_path / "out", choice, person=person)
+
+    def test_one_who_says_no_may_try_another(self, brain, tmp_path):
+        """Without --overwrite: nothing was made of the first."""
+
+        def answering(answer):
+            return Person(lambda _: answer, lambda path, text: None)
+
+        place, out = brain.place("target"), tmp_path / "out"
+        for person in (answering("n"), NOBODY):
+            with pytest.raises(InputError, match="confirm"):
+                register_target(place, out, brain.choice(), person=person)
+        assert not (out / "registration/start.json").exists()
+        choice = brain.choice(iterations=(1, 1, 1), rotation=(0.0, 0.0, 20.0))
+        register_target(place, out, choice, person=answering("y"))
+        start = Affine(json.loads((out / "registration/start.json").read_text())["matrix"])
+        assert np.isclose(start.linear[0, 0], np.cos(np.radians(20)))
+        assert verify(out).whole
 
     def test_nobody_to_ask_is_an_error(self, brain, tmp_path):
         done = cloudreg(brain.place("target"), tmp_path / "out", *brain.words(), "--confirm", input="")

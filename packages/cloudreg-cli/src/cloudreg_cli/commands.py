@@ -1,10 +1,10 @@
-"""The commands of no package: demo, doctor, inspect, plan. Each parses, calls one function, prints."""
+"""The commands of no package: demo, doctor, inspect. Each parses, calls one function, prints."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,10 +15,8 @@ from cloudreg_io.console import (
     FlipYFlag,
     JobsOption,
     JsonFlag,
-    MemoryOption,
     SwapXYFlag,
     command_progress,
-    memory_bytes,
     only_rank_zero,
     typed_place,
 )
@@ -33,16 +31,6 @@ VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,
     typer.Option("--voxel-size", metavar="X Y Z", help="In µm, in place of what the metadata say."),
 ]
-
-ChannelsOption = Annotated[str, typer.Option(help="Which, such as 0,1 or CHN00,CHN01. Default: all.")]
-MissingOption = Annotated[
-    Literal["error", "fill"], typer.Option(help="Planes that are not there: stop, or leave them out.")
-]
-
-
-def channel_names(text: str) -> tuple[str, ...]:
-    """The channels of --channels."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def demo(
@@ -114,47 +102,3 @@ def doctor(
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     if not all(finding.ok for finding in findings if finding.essential):
         raise typer.Exit(1)
-
-
-def plan(
-    acquisition: AcquisitionArgument,
-    out: Annotated[Path, typer.Argument(metavar="OUT", callback=typed_place, help="Where the results would go.")],
-    channels: ChannelsOption = "",
-    align_channel: Annotated[str, typer.Option(help="Channel on which tiles are placed.")] = "",
-    voxel_size: VoxelSizeOption = None,
-    flip_x: FlipXFlag = False,
-    flip_y: FlipYFlag = False,
-    swap_xy: SwapXYFlag = False,
-    missing: MissingOption = "error",
-    shading: Annotated[bool, typer.Option(help="With the correction of the shading.")] = True,
-    bias: Annotated[bool, typer.Option(help="With the correction of the bias.")] = True,
-    bounds: Annotated[
-        tuple[int, int, int, int, int, int] | None,
-        typer.Option(metavar="X0 Y0 Z0 X1 Y1 Z1", help="Of this box of the mosaic only, in voxels."),
-    ] = None,
-    jobs: JobsOption = 1,
-    memory: MemoryOption = "",
-    as_json: JsonFlag = False,
-    debug: DebugFlag = False,
-) -> None:
-    """Say what `run` would read, write, need and take; nothing is written. Exit status 1: too small a disk."""
-    only_rank_zero()
-    from cloudreg_cli.pipeline import RunOptions, plan_run
-    from cloudreg_io.run.disk import Room
-    from cloudreg_io.space import Bounds
-    from cloudreg_io.tiles import StageAxes
-
-    options = RunOptions(
-        channels=channel_names(channels),
-        align_channel=align_channel,
-        voxel_size=voxel_size,
-        axes=StageAxes(flip_x, flip_y, swap_xy),
-        missing=missing,
-        shading=shading,
-        bias=bias,
-        bounds=Bounds(bounds[:3], bounds[3:]) if bounds else None,
-        memory=memory_bytes(memory),
-    )
-    forecast = plan_run(acquisition, out, options, jobs)
-    typer.echo(json.dumps(forecast.to_json(out), indent=2) if as_json else forecast.in_words(out))
-    Room.at(out).require(forecast.disk_bytes, out)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import typer
 
-from cloudreg_cli.cli_run import run
-from cloudreg_cli.commands import demo, doctor, inspect, plan
+from cloudreg_cli.cli_run import plan, run
+from cloudreg_cli.commands import demo, doctor, inspect
 from cloudreg_cli.console import draw_start, progress
 from cloudreg_cli.upkeep import clean, verify
 from cloudreg_correct.cli import app as correct_app

@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from cloudreg_cli.plan import foretell
 from cloudreg_cli.prepare import Raw, RunOptions, fusion, plan_run, prepared, require_sensible, scope
@@ -39,6 +39,9 @@ from cloudreg_stitch.placement import Placement
 from cloudreg_stitch.stage_check import look_at_stage, record_look
 from cloudreg_stitch.survey import overview_survey, survey
 
+if TYPE_CHECKING:
+    from cloudreg_register.start.starting import Person
+
 __all__ = ["RunOptions", "plan_run", "run_acquisition", "run_in_pool"]
 
 
@@ -50,6 +53,7 @@ def run_acquisition(
     jobs: int = 1,
     overwrite: bool = False,
     progress: Progress = NO_PROGRESS,
+    person: Person | None = None,
 ) -> dict[str, Any] | None:
     """Take an acquisition to fused volumes in OUT, and register one to an atlas where that is wanted.
 
@@ -65,6 +69,8 @@ def run_acquisition(
     overwrite : bool
         Replace what an earlier run with other options made.
     progress : Progress
+    person : Person, optional
+        Who is shown the start of the registration, and asked.
 
     Returns
     -------
@@ -74,7 +80,9 @@ def run_acquisition(
     with executor(jobs) as pool:
         if pool is None:
             return None
-        return run_in_pool(acquisition, out, options, pool=pool, jobs=jobs, overwrite=overwrite, progress=progress)
+        return run_in_pool(
+            acquisition, out, options, pool=pool, jobs=jobs, overwrite=overwrite, progress=progress, person=person
+        )
 
 
 def run_in_pool(
@@ -86,6 +94,7 @@ def run_in_pool(
     jobs: int,
     overwrite: bool = False,
     progress: Progress = NO_PROGRESS,
+    person: Person | None = None,
 ) -> dict[str, Any]:
     """`run_acquisition` with an executor of the caller's."""
     raw = prepared(acquisition, out, options)
@@ -120,7 +129,9 @@ def run_in_pool(
             _fuse(run, _shaded(run, raw, channel, options, placement), placement, options, first)
             for channel in raw.channels
         ]
-        registered = None if registration is None else register_brain(run, registration, fusions, options.memory)
+        registered = None
+        if registration is not None:
+            registered = register_brain(run, registration, fusions, options.memory, person)
         return summary(run.out, placement, fusions, registered)
 
 

@@ -21,6 +21,7 @@ from cloudreg_stitch.placement import Placement
 if TYPE_CHECKING:
     from cloudreg_register.stage.choice import Choice
     from cloudreg_register.stage.inputs import AtlasInputs
+    from cloudreg_register.start.starting import Person
 
 _TORCH = Programs(200_000_000, 120_000_000)  # beside what the other stages load (estimated)
 
@@ -76,7 +77,11 @@ def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedR
 
 
 def register_brain(
-    run: Run, registration: PreparedRegistration, fusions: Sequence[FusionReport], memory: int | None
+    run: Run,
+    registration: PreparedRegistration,
+    fusions: Sequence[FusionReport],
+    memory: int | None,
+    person: Person | None = None,
 ) -> dict[str, Any]:
     """Register the channel, bring labels and atlas to it, measure all channels; what was made, as a JSON value."""
     from cloudreg_register.stage.inputs import load_inputs
@@ -85,7 +90,7 @@ def register_brain(
     channels = {fused.channel: open_volume(fused.url) for fused in fusions}
     target = channels[registration.channel]
     inputs = load_inputs(target.url, registration.choice, registration.of_atlas, memory)
-    done = register_stages(run, inputs, registration.choice, target, channels)
+    done = register_stages(run, inputs, registration.choice, target, channels, person)
     return {"channel": registration.channel, "atlas": registration.of_atlas.atlas.name, **done.to_json()}
 
 

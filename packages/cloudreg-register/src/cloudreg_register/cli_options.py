@@ -79,10 +79,15 @@ class TypedRegistration:
         typer.Option(metavar="X Y Z", help="As --scale, and kept as it is: as --mode fixed-scale."),
     ] = None
     mode: Annotated[
-        Literal["rigid", "similarity", "affine", "fixed-scale"], typer.Option(help="What the affine map may do.")
-    ] = "affine"
+        Literal["rigid", "similarity", "affine", "fixed-scale"] | None,
+        typer.Option(help="What the affine map may do. Default: affine; with --classic, fixed-scale as there."),
+    ] = None
     regularization: Annotated[
-        float | None, typer.Option(help="Higher lets the map bend more: as ever, higher is less regularisation.")
+        float | None,
+        typer.Option(
+            help="Higher lets the map bend more: as ever, higher is less regularisation. "
+            "Default: 4; with --classic, 5000 as there."
+        ),
     ] = None
     iterations: Annotated[
         tuple[int, int, int] | None,
@@ -147,7 +152,7 @@ class TypedRegistration:
         given: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         given["regions"] = tuple(given.pop("region") or ())
         if (fixed := given.pop("fixed_scale")) is not None:
-            if self.mode not in ("affine", "fixed-scale") or self.scale != (1.0, 1.0, 1.0):
+            if self.mode not in (None, "fixed-scale") or self.scale != (1.0, 1.0, 1.0):
                 raise typer.BadParameter("--fixed-scale stands for --mode fixed-scale and --scale: give it alone")
             given |= {"mode": "fixed-scale", "scale": fixed}
         if self.landmarks is not None:

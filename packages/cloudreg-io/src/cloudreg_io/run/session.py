@@ -105,6 +105,21 @@ class Run:
         """Whether a stage ended in this OUT folder."""
         return self._journal.record((name, channel)).ended
 
+    def options_of(self, name: str, channel: str = "") -> Mapping[str, Any] | None:
+        """What a stage of this OUT folder was begun with; None where it was not."""
+        return self._journal.record((name, channel)).options
+
+    def results_of(self, name: str, channel: str = "") -> Mapping[str, Any]:
+        """The results of a stage so far, by unit."""
+        return self._journal.record((name, channel)).results
+
+    def withdraw(self, name: str, channel: str = "") -> None:
+        """Let a stage begin anew with other options: for one of which nothing is lost that somebody asked for.
+
+        What it made is removed when it begins.
+        """
+        self._journal.reset((name, channel))
+
     def stage(
         self,
         name: str,

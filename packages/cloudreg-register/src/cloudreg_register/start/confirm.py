@@ -18,6 +18,10 @@ QUESTION = "Start from here? y, n, or --rotation X Y Z, --translation X Y Z: "
 _OPTIONS = {"--rotation": "rotation", "--translation": "translation"}
 
 
+class UnconfirmedError(InputError):
+    """A start that was not agreed to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pose:
     """What a user says of a start: degrees about the target's x, y and z axis, and µm along them (or None)."""
@@ -54,7 +58,7 @@ def confirm(
 
     Raises
     ------
-    InputError
+    UnconfirmedError
         The answer was n; nobody can be asked.
     """
     start = make(pose)
@@ -65,9 +69,9 @@ def confirm(
         if answer.lower() in {"y", "yes"}:
             return Confirmed(pose, start)
         if answer.lower() in {"n", "no"}:
-            raise InputError(
+            raise UnconfirmedError(
                 "the start was not confirmed; nothing was registered",
-                fix="try other --orientation, --rotation, --translation, or --search",
+                fix="give the command again with other --orientation, --rotation, --translation, or a search",
             )
         try:
             pose = parsed_answer(answer, pose)
@@ -104,7 +108,7 @@ def _answered(ask: Callable[[str], str], question: str) -> str:
     try:
         return ask(question).strip()
     except EOFError as error:
-        raise InputError(
+        raise UnconfirmedError(
             "nobody can be asked to confirm the start: the input is not a terminal",
             fix="leave --confirm out, or run in a terminal",
         ) from error

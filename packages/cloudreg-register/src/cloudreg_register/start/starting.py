@@ -19,7 +19,7 @@ from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.landmark_term import LandmarkTerm
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import Inputs
-from cloudreg_register.start.confirm import Pose, Unconfirmed, confirm
+from cloudreg_register.start.confirm import Pose, UnconfirmedError, confirm
 from cloudreg_register.start.initial import centred_on_tissue, initial_affine
 from cloudreg_register.start.landmark_fit import fitted_affine
 from cloudreg_register.start.landmarks import Pairs, paired, read_landmarks
@@ -82,7 +82,7 @@ def start_stage(run: Run, inputs: Inputs, choice: Choice, person: Person | None 
         (matrix,) = run.stage(
             "start", find, units, options=options, outputs=[START, START_PICTURE], here=True
         ).values()
-    except Unconfirmed:
+    except UnconfirmedError:
         run.withdraw("start")  # nothing was made of it: another may be tried
         raise
     return Affine(matrix)

@@ -16,7 +16,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from registering import apart, cases, studies, tables
+from registering import apart, cases, figures, studies, tables
 from registering.peers import GREEDY
 
 
@@ -61,7 +61,13 @@ def main():
         "--pictures", type=Path, default=Path("registration-pictures"), help="where they are saved"
     )
     parser.add_argument("--json", type=Path, help="every result is appended here, one JSON object a line")
+    parser.add_argument(
+        "--draw", type=Path, help="draw what such a file holds into --pictures, and do nothing else"
+    )
     options = parser.parse_args()
+    if options.draw:
+        figures.draw(options.draw, options.pictures)
+        return
 
     def record(**result):
         if options.json:

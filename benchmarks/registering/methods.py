@@ -5,7 +5,8 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from registering import cases, peers
+from cloudreg_io.space import Affine
+from registering import cases, measures, peers
 from registering.fields import Maps
 
 NEEDS = dict.fromkeys(peers.GREEDY, "picsl_greedy") | {
@@ -38,13 +39,16 @@ def identity(case, threads):
 def cloudreg(case, threads, **options):
     """options: those of `RegisterOptions`; search; classic (number of iterations); effort (× the iterations);
 
-    start (number of a wrong start: see `cases.motion`).
+    start (number of a wrong start: see `cases.motion`); follow (the error after every step goes to "followed").
     """
     from cloudreg_register.images.image import Image
 
     target = Image.of_array(case.target, case.target_grid.spacing, case.orientation, "target")
     template = np.asarray(case.atlas, np.float32)
     template = Image.of_array(template, case.atlas_grid.spacing, case.orientation, "atlas")
+    followed = []
+    if options.pop("follow", False):
+        options["watch"] = follower(case, template, target, followed)
     result = registered(target, template, case, threads, **options)
     transform = result.transform
     confidence = None
@@ -60,11 +64,28 @@ def cloudreg(case, threads, **options):
         lambda points: transform.to_target(points)[0],
         lambda points: transform.to_atlas(points)[0],
         confidence,
-        {"history": history(result)},
+        {"history": history(result)} | ({"followed": followed} if followed else {}),
     )
 
 
-def registered(target, template, case, threads, *, search=False, start=None, classic=None, effort=1.0, **given):
+def follower(case, atlas, target, followed):
+    """What adds the mean error of valid landmarks to a list after every step."""
+    from cloudreg_register.transforms.transform import Transform
+
+    def watch(state, objective):
+        if len(state.history) == len(followed):  # a step that was taken back
+            return
+        at, grid = state.at, objective.on_velocity.grid
+        transform = Transform(Affine(at.affine.numpy()), at.velocity.numpy(), grid, atlas.frame, target.frame)
+        found = measures.landmarks(case, Maps(lambda points: transform.to_target(points)[0], None))
+        followed.append(found["valid_mean"])
+
+    return watch
+
+
+def registered(
+    target, template, case, threads, *, search=False, start=None, classic=None, effort=1.0, watch=None, **given
+):
     from cloudreg_register.classic.registration import register_classic
     from cloudreg_register.lddmm.registration import register
     from cloudreg_register.start.initial import initial_affine
@@ -78,7 +99,7 @@ def registered(target, template, case, threads, *, search=False, start=None, cla
         begin = cases.motion(start) @ begin
     if search:
         begin = search_start(target, template, begin, chosen)[0].affine
-    return register(target, template, chosen, start=begin)
+    return register(target, template, chosen, start=begin, watch=watch)
 
 
 def register_options(case, threads, effort, given):

@@ -7,6 +7,7 @@ from registering import apart, brains, cases, tables
 from registering.peers import GREEDY
 
 BUDGETS = ("10x5x0", "50x20x5", "100x60x20", "100x100x60", "200x200x200")
+EFFORTS = (0.1, 0.25, 0.5, 1.0, 2.0)
 SCALES = (0.25, 2.0, 5.0, 15.0)
 BASE_UM = (
     60.0  # voxel that the scales multiply: fifteen times as much is still less than the millimetre of `VoxelSize`
@@ -86,13 +87,10 @@ def curve(options, record):
     seed = options.seeds[0]
     for kind in options.cases.split(","):
         folder, rows = cases.make(options.cache, kind, seed, options.resolution), []
-        for share in (0.1, 0.25, 0.5, 1.0, 2.0):
+        for share in EFFORTS:
             result = ours(options, folder, measure=False, effort=share)
             record(topic="curve", kind=kind, seed=seed, method="cloudreg", effort=share, **result)
             rows.append((f"cloudreg, {share:g} × the iterations", result))
-            if share == 1.0 and result.get("history"):
-                for step in result["history"]:
-                    print("  ".join(f"{key} {value:.6g}" for key, value in step.items()))
         for budget in BUDGETS:
             for method in ("greedy2", "greedy3"):
                 options_of = {"iterations": budget}
@@ -100,6 +98,22 @@ def curve(options, record):
                 record(topic="curve", kind=kind, seed=seed, method=method, iterations=budget, **result)
                 rows.append((f"{method} {GREEDY[method][0]} {budget}", result))
         tables.show(f"{kind}, seed {seed}: error against seconds", rows)
+
+
+def steps(options, record):
+    """Energy and error after every step."""
+    seed = options.seeds[0]
+    for kind in options.cases.split(","):
+        folder = cases.make(options.cache, kind, seed, options.resolution)
+        result = ours(options, folder, measure=False, follow=True)
+        record(topic="steps", kind=kind, seed=seed, **result)
+        tables.show(f"{kind}, seed {seed}: step by step", [("cloudreg", result)])
+        print("step  level  voxel µm      energy  regularisation  moved µm  error µm")
+        for number, (step, error) in enumerate(zip(result["history"], result["followed"], strict=True)):
+            print(
+                f"{number:4d}{step['level']:7d}{step['voxel_size']:10.0f}{step['energy']:12.2f}"
+                f"{step['regularisation']:16.2f}{step['moved']:10.1f}{error:10.1f}"
+            )
 
 
 def fine(options, record):
@@ -146,6 +160,7 @@ TOPICS = {
     "poses": poses,
     "voxel-scales": voxel_scales,
     "curve": curve,
+    "steps": steps,
     "fine": fine,
     "classic": classic,
     "human": human,

@@ -19,6 +19,7 @@ _COARSEST = 0.8  # units: voxels about as large as the detail that the smoothnes
 _MARGIN = 2.0  # units around the atlas, for the flow and the periodic kernel
 _VELOCITY_SPACING = (0.4, 0.8)  # units: at finer levels, at the coarsest
 _VOXELS_PER_VELOCITY = 1.3  # at least: a velocity finer than the image has nothing to follow
+_WHOLE = 1e-6  # samples: rounding must not give another grid at another scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def default_levels(atlas: Grid, resolution: float, iterations: tuple[int, int, i
 def velocity_grid(atlas: Grid, spacing: float) -> Grid:
     """The grid of the velocity, centred on the atlas and wider by a margin on all sides."""
     margin = 2 * _MARGIN * unit_length(atlas)
-    x, y, z = (fft_size(math.ceil((extent + margin) / spacing)) for extent in atlas.extent)
+    x, y, z = (fft_size(math.ceil((extent + margin) / spacing - _WHOLE)) for extent in atlas.extent)
     return Grid((x, y, z), (spacing, spacing, spacing)).centred()
 
 

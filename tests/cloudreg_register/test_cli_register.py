@@ -16,6 +16,7 @@ from cloudreg_io.space import Affine, Bounds
 from cloudreg_io.verify import verify
 from cloudreg_io.volumes import open_volume
 from cloudreg_register.cli import register
+from cloudreg_register.cli_analysis import regions
 from cloudreg_register.stage.registering import register_target
 from cloudreg_register.start.starting import Person, stated_start
 from cloudreg_register.transforms.transform import Transform
@@ -136,6 +137,31 @@ def test_the_same_command_again_does_nothing(registered, brain):
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout) == report
     assert {path: path.stat().st_mtime_ns for path in (out / "registration").rglob("*")} == before
+
+
+@pytest.mark.parametrize("precomputed", [False, True])
+def test_cells_are_counted_into_the_table_that_is_there(brain, tmp_path, monkeypatch, precomputed):
+    """`regions --points` after `register` needs no --overwrite, wherever the target lies; `register` keeps it."""
+    monkeypatch.chdir(tmp_path)
+    place = brain.place("target")
+    if precomputed:
+        write_volume(tmp_path / "w", brain.case.target, (600.0,) * 3, url=tmp_path / "brain")
+        place = "brain"
+    words = [*brain.words(), "--iterations", 1, 1, 1]
+    assert cloudreg(place, "out", *words).exit_code == 0
+    table = tmp_path / "out/registration/regions.csv"
+    plain = list(csv.DictReader(table.open()))
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(regions)
+    done = CliRunner().invoke(app, ["out", "--points", str(brain.folder / "target.csv")])
+    assert done.exit_code == 0, (done.output, done.exception)
+    told = list(csv.DictReader(table.open()))
+    assert sum(int(row["points"]) for row in told) == 12
+    assert [row["total"] for row in told] == [row["total"] for row in plain]
+    before = table.stat().st_mtime_ns
+    assert cloudreg(place, "out", *words).exit_code == 0
+    assert table.stat().st_mtime_ns == before
+    assert verify(tmp_path / "out").whole
 
 
 def test_other_options_are_refused(registered, brain):

@@ -174,12 +174,61 @@ def test_kept_results_give_the_same_table(tmp_path, monkeypatch):
     assert whole.read_bytes() == killed.read_bytes()
 
 
-def test_other_points_are_other_options(tmp_path):
-    labels = write_volume(tmp_path / "labels", LABELS, (20, 20, 20), layer="segmentation", chunk=(16, 16, 16))
-    with open_run(tmp_path / "OUT", command="regions") as run:
-        measure_regions(run, RegionInputs(labels, TREE, voxel_size=20.0))
-    with pytest.raises(InputError, match="points"), open_run(tmp_path / "OUT", command="regions") as run:
-        measure_regions(run, RegionInputs(labels, TREE, points=POINTS, voxel_size=20.0))
+class TestPointsOfATable:
+    """A table with points holds all that one without has."""
+
+    @pytest.fixture
+    def measure(self, tmp_path):
+        labels = write_volume(tmp_path / "labels", LABELS, (20, 20, 20), layer="segmentation", chunk=(16, 16, 16))
+        table = tmp_path / "OUT/registration/regions.csv"
+
+        def measure(points=None, *, overwrite=False, **more):
+            inputs = RegionInputs(labels, TREE, points=points, **({"voxel_size": 20.0} | more))
+            with open_run(tmp_path / "OUT", command="regions", overwrite=overwrite) as run:
+                rows = measure_regions(run, inputs)
+            assert len(rows) == table.read_text().count("\n") - 1
+            return table.read_bytes(), sum(row.own.points for row in rows)
+
+        return measure
+
+    def test_it_replaces_one_without_and_stays(self, measure, tmp_path):
+        plain, none = measure()
+        told, number = measure(POINTS)
+        assert (none, number) == (0, len(POINTS))
+        assert told != plain
+        before = (tmp_path / "OUT/registration/regions.csv").stat().st_mtime_ns
+        assert measure() == (told, number)  # as `register` or `run` do when they are given again
+        assert measure(POINTS) == (told, number)
+        assert (tmp_path / "OUT/registration/regions.csv").stat().st_mtime_ns == before
+
+    def test_other_points_would_lose_it(self, measure):
+        measure(POINTS)
+        with pytest.raises(InputError, match=rf"points was '{len(POINTS):,} .*now '3 "):
+            measure(POINTS[:3])
+        assert measure(POINTS[:3], overwrite=True)[1] == 3
+
+    def test_what_else_is_different_is_refused(self, measure):
+        plain, _ = measure()
+        with pytest.raises(InputError, match="voxel_size"):
+            measure(POINTS, voxel_size=40.0)
+        assert measure() == (plain, 0)
+
+    def test_a_map_that_is_made_anew_takes_the_points_along_when_they_are_given_again(self, measure):
+        measure(POINTS)
+        _, number = measure(overwrite=True, upstream="another map")
+        assert number == 0
+        assert measure(POINTS, upstream="another map")[1] == len(POINTS)
+
+    def test_killed_while_it_counts_both_can_go_on(self, measure, monkeypatch):
+        import cloudreg_register.analysis.regions as module
+
+        plain, _ = measure()
+        monkeypatch.setattr(module, "_look_up", lambda part: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            measure(POINTS)
+        monkeypatch.undo()
+        assert measure() == (plain, 0)
+        assert measure(POINTS[:3])[1] == 3
 
 
 def test_inputs_that_do_not_belong_together(tmp_path):

@@ -56,12 +56,17 @@ def regions(
     channel: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME|PLACE", help="Image to sum; may be repeated. Default: every image right below OUT."
+            metavar="NAME|PLACE",
+            help="Image to sum; may be repeated. Default: every image right below OUT, else what was registered.",
         ),
     ] = None,
     points: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", callback=typed_place, help="Points to count: x,y,z in µm of the same frame."),
+        typer.Option(
+            metavar="CSV",
+            callback=typed_place,
+            help="Points to count: x,y,z in µm of the same frame. A table without points gives way to one with.",
+        ),
     ] = None,
     transform: Annotated[
         Path | None,

@@ -20,10 +20,12 @@ from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.location import Location
 from cloudreg_io.files.structures import StructureTree, read_structures
 from cloudreg_io.run import NO_PROGRESS, Progress, digest, executor, open_run
+from cloudreg_io.run.journal import Journal, StageRecord
 from cloudreg_io.run.memory import Budget, Need, Programs
+from cloudreg_io.run.session import HIDDEN
 from cloudreg_io.volumes.volume import Volume, open_volume
 from cloudreg_register.analysis.region_table import Region
-from cloudreg_register.analysis.regions import BLOCK, TABLE, RegionInputs, measure_regions
+from cloudreg_register.analysis.regions import BLOCK, TABLE, VOXELS, RegionInputs, measure_regions
 from cloudreg_register.atlases.midplane import Midplane
 from cloudreg_register.transforms.points import read_blocks
 
@@ -196,9 +198,9 @@ def _structures(out: Path, options: MeasurementOptions) -> StructureTree:
 
 
 def _channels(out: Path, wanted: Sequence[str]) -> Mapping[str, str | Path]:
-    """Places by name: those that were named, or every image right below OUT."""
+    """Places by name: those that were named, or every image right below OUT, or what was registered elsewhere."""
     if not wanted:
-        return images_in(out)
+        return images_in(out) or _measured_before(out)
     places: dict[str, str | Path] = {}
     for name in wanted:
         inside = out / name
@@ -212,6 +214,14 @@ def _channels(out: Path, wanted: Sequence[str]) -> Mapping[str, str | Path]:
 def images_in(out: Path) -> dict[str, str | Path]:
     """The precomputed images right below OUT, by name."""
     return {path.parent.name: path.parent for path in sorted(out.glob("*/info")) if _is_image(path)}
+
+
+def _measured_before(out: Path) -> dict[str, str | Path]:
+    """What the table that is there tells of."""
+    journal = out / HIDDEN / "journal.jsonl"
+    stages = Journal.read(journal) if journal.is_file() else {}
+    options = stages.get((VOXELS, ""), StageRecord()).options or {}
+    return {name: channel["url"] for name, channel in options.get("channels", {}).items()}
 
 
 def _is_image(info: Path) -> bool:

@@ -2,7 +2,7 @@
 
 Voxels and intensities are counted on one level of the channels, in slabs one chunk deep; the labels are looked up
 there by the nearest voxel, whatever levels they have. Points are looked up in the finest labels. The table is
-written last (`region_table`).
+written last (`region_table`); one with points holds all that one without has, so it takes its place and keeps it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from cloudreg_register.atlases.midplane import Midplane
 TABLE = "registration/regions.csv"
 BLOCK = 512  # voxels x and y that are counted at a time
 _SORTED = "region points.npy"
+VOXELS, _POINTS, _TABLE = "regions", "region points", "region table"  # the stages
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +92,7 @@ class RegionInputs:
             "channels": {n: {"url": v.url, "info": digest(to_info(v.spec))} for n, v in self.channels.items()},
             "structures": digest(structures_csv(self.structures)),
             "midplane": None if self.midplane is None else _fingerprint(self.midplane.distance),
-            "points": None if self.points is None else _fingerprint(self.points),
+            "points": None if self.points is None else f"{len(self.points):,} ({_fingerprint(self.points)})",
             "voxel_size": self.voxel_size,
             "upstream": self.upstream,
         }
@@ -127,50 +128,72 @@ def measure_regions(run: Run, inputs: RegionInputs, table: str = TABLE) -> tuple
     tuple of Region
         Its rows; the last ones are what lies outside.
     """
-    options = inputs.to_json()
     small = RegionInputs(
         inputs.labels, inputs.structures, inputs.channels, inputs.midplane, voxel_size=inputs.voxel_size
     )
     work = run.share("regions", _Work(small, run.scratch / _SORTED))
     volume, mip = inputs.counted
     slabs = [Unit(f"z {low}-{up}", _Part(work, low, up)) for low, up in volume.slabs(mip)]
-    counted = run.stage("regions", _count_slab, slabs, options=options)
-    pieces = list(counted.values())
+    options = inputs.to_json()
+    pieces = [*run.stage(VOXELS, _count_slab, slabs, options=options | {"points": None}).values()]
+    options["points"] = _points_to_tell(run, options)
     if inputs.points is not None:
         pieces += _count_points(run, inputs, work, options)
+    elif options["points"] is not None:
+        pieces += run.results_of(_POINTS).values()
     tally = Tally.of_json(pieces)
     rows = region_table(tally, inputs.structures, volume.voxel_size(mip).volume_mm3)
     text = run.share("region table", (run.out / table, table_csv(rows, tuple(inputs.channels))))
     keyed = options | {"counts": digest(tally.to_json())}
-    run.stage("region table", _write, [Unit("table", text)], options=keyed, outputs=[table])
+    run.stage(_TABLE, _write, [Unit("table", text)], options=keyed, outputs=[table])
     return rows
+
+
+def _points_to_tell(run: Run, options: Mapping[str, Any]) -> str | None:
+    """Which points the table shall have: those that are given; where none are, those that it has already.
+
+    Where it has none yet, its stage and an earlier count may begin anew: nothing is lost by that.
+    """
+    there = run.options_of(_TABLE)
+    told = None if there is None else there["points"]
+    given: str | None = options["points"]
+    if given is None:
+        alike = there is not None and {**there, "points": None, "counts": ""} == {**options, "counts": ""}
+        return told if alike else None
+    if told is None:
+        for stage in (_POINTS, _TABLE):
+            if run.options_of(stage) not in (None, options):
+                run.withdraw(stage)
+    return given
 
 
 def _count_points(
     run: Run, inputs: RegionInputs, work: Shared[_Work], options: dict[str, Any]
 ) -> list[list[list[Any]]]:
-    """Counts of the points: those inside by slab, those outside of the volume at once."""
+    """Counts of the points, slab by slab; those outside of the volume have a unit of their own."""
     points = np.asarray(inputs.points, np.float64)
-    grid = inputs.labels.grid()
-    index = np.floor(grid.index_of(points) + 0.5)
-    inside = np.all((index >= 0) & (index < grid.size), axis=1)
+    index = _nearest(inputs.labels, points)
     depth = inputs.labels.spec.chunk[2]
-    slab = (index[inside, 2] // depth).astype(np.int64)
+    slab = np.where(_inside(inputs.labels, index), index[:, 2] // depth, -1).astype(np.int64)
     order = np.argsort(slab, kind="stable")
-    np.save(run.scratch / _SORTED, points[inside][order])
+    np.save(run.scratch / _SORTED, points[order])
     slabs, starts = np.unique(slab[order], return_index=True)
     ends = [*starts[1:].tolist(), len(slab)]
     units = [
-        Unit(f"z {number * depth}", _Part(work, begin, end))
+        Unit("outside" if number < 0 else f"z {number * depth}", _Part(work, begin, end))
         for number, begin, end in zip(slabs.tolist(), starts.tolist(), ends, strict=True)
     ]
-    pieces = list(run.stage("region points", _look_up, units, options=options).values())
-    outside = Tally()
-    away = points[~inside]
-    outside.add_points(
-        np.zeros(len(away), np.uint8), None if inputs.midplane is None else inputs.midplane.right_at(away)
-    )
-    return [*pieces, outside.to_json()]
+    return list(run.stage(_POINTS, _look_up, units, options=options).values())
+
+
+def _nearest(labels: Volume, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The voxels [n, 3] in which points lie, of the finest labels."""
+    return np.floor(labels.grid().index_of(points) + 0.5)
+
+
+def _inside(labels: Volume, index: NDArray[np.float64]) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = np.all((index >= 0) & (index < labels.size()), axis=1)
+    return inside
 
 
 def _count_slab(part: _Part) -> list[list[Any]]:
@@ -205,11 +228,12 @@ def _look_up(part: _Part) -> list[list[Any]]:
     work = part.shared.get()
     points = np.load(work.points, mmap_mode="r")[part.begin : part.end]
     labels, midplane = work.inputs.labels, work.inputs.midplane
-    index = np.floor(labels.grid().index_of(points) + 0.5).astype(np.int64)
+    index = _nearest(labels, points)
+    inside = np.flatnonzero(_inside(labels, index))
     ids = np.zeros(len(points), labels.dtype)
-    for rows, box in _boxes(index, labels):
-        x, y, z = (index[rows] - np.array(box.lower)).T
-        ids[rows] = labels.read(box.translate(labels.bounds().lower))[z, y, x]
+    for rows, box in _boxes(index[inside].astype(np.int64), labels):
+        x, y, z = (index[inside[rows]].astype(np.int64) - np.array(box.lower)).T
+        ids[inside[rows]] = labels.read(box.translate(labels.bounds().lower))[z, y, x]
     tally = Tally()
     tally.add_points(ids, None if midplane is None else midplane.right_at(points))
     return tally.to_json()
@@ -217,6 +241,8 @@ def _look_up(part: _Part) -> list[list[Any]]:
 
 def _boxes(index: NDArray[np.int64], labels: Volume) -> Iterator[tuple[NDArray[np.intp], Bounds]]:
     """The chunks that hold points, and which points."""
+    if not len(index):
+        return
     along_x, along_y, _ = labels.scale().chunks
     x, y, z = (index // np.array(labels.spec.chunk)).T
     group = (z * along_y + y) * along_x + x

@@ -1,20 +1,25 @@
 """The original's schedule: its parts against what they should be, and that it registers."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from cloudreg_io.errors import InputError
 from cloudreg_io.space import Affine, Grid
 from cloudreg_io.synthetic import make_phantom, make_registration_case
-from cloudreg_register.classic.affine import inverse_step, projected
+from cloudreg_register.classic import registration as registration_module
+from cloudreg_register.classic.affine import inverse_step, projected, scale_of
 from cloudreg_register.classic.contrast import ORDER, ClassicContrast
 from cloudreg_register.classic.flow import clipped, inverses, jacobian, velocity_gradient
 from cloudreg_register.classic.registration import register_classic
 from cloudreg_register.images.image import Image
+from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.coordinates import Coordinates
 from cloudreg_register.lddmm.options import RegisterOptions
+from cloudreg_register.stage.choice import Choice
 
 EDGE = 500.0
 OPTIONS = RegisterOptions(resolution=EDGE, threads=1)
@@ -129,9 +134,116 @@ def test_the_affine_step_finds_a_small_motion():
     found = torch.eye(4, dtype=torch.float64)
     found[:3] -= step
     torch.testing.assert_close(found, moved, atol=2e-3, rtol=0.1)
-    assert torch.linalg.svdvals(projected(torch.linalg.inv(found), torch.ones(3).double())[:3, :3]).tolist() == (
-        pytest.approx([1, 1, 1])
+    rotation = projected(torch.linalg.inv(found), torch.ones(3).double(), AffineMode.RIGID)
+    assert torch.linalg.svdvals(rotation[:3, :3]).tolist() == pytest.approx([1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("mode", "lengths"),
+    [("rigid", [1.2, 1.1, 1.0]), ("fixed-scale", [1.2, 1.1, 1.0]), ("similarity", [1.8, 1.65, 1.5])],
+)
+def test_the_nearest_map_of_a_kind(mode, lengths):
+    """A start of three scales, 1.5 times larger since: one factor is kept only where one may change."""
+    start = Affine.from_parameters(rotation=[10.0, 5.0, -20.0]) @ Affine.from_parameters(scale=[1.2, 1.1, 1.0])
+    now = Affine.from_parameters(scale=[1.5] * 3) @ start
+    scale = scale_of(torch.from_numpy(start.matrix.copy()))
+    found = projected(torch.from_numpy(now.matrix.copy()), scale, AffineMode(mode))[:3, :3]
+    assert found.norm(dim=0).tolist() == pytest.approx(lengths)
+    assert (found.T @ found).numpy() == pytest.approx(np.diag(np.square(lengths)), abs=1e-9)
+
+
+def test_an_affine_map_stays_as_it_is():
+    sheared = torch.eye(4, dtype=torch.float64)
+    sheared[0, 1] = 0.3
+    assert projected(sheared, torch.ones(3).double(), AffineMode.AFFINE) is sheared
+
+
+@pytest.mark.parametrize("mode", ["similarity", "affine"])
+def test_modes_that_may_scale_do(images, mode):
+    options = replace(OPTIONS, mode=AffineMode(mode))
+    start = Affine.from_parameters(scale=[1.1, 1.1, 1.1])
+    found = register_classic(*images, options, start=start, iterations=4).transform.affine.linear
+    lengths = np.linalg.svd(found)[1]
+    assert lengths[0] < 1.099  # towards 1: the case is as large as its atlas
+    assert (lengths == pytest.approx([lengths[0]] * 3)) == (mode == "similarity")
+
+
+def test_higher_regularization_bends_more(images):
+    soft, usual, stiff = (
+        register_classic(*images, replace(OPTIONS, regularization=sigma), iterations=4).transform.velocity
+        for sigma in (5000.0, None, 1500.0)
     )
+    assert np.square(soft).mean() > 1.2 * np.square(stiff).mean()
+    assert soft.tobytes() == usual.tobytes()
+
+
+@pytest.mark.parametrize(
+    "foreign", [{"iterations": (1, 1, 1)}, {"local_contrast": False}, {"contrast_order": 2}, {"tolerance": 0.1}]
+)
+def test_what_the_original_cannot_do_is_refused(images, foreign):
+    with pytest.raises(InputError, match=f"{next(iter(foreign))} = .*no such option"):
+        register_classic(*images, replace(OPTIONS, **foreign), iterations=1)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "message"),
+    [
+        ({"iterations": (1, 1, 1)}, "--iterations 1 1 1 is for several levels"),
+        ({"landmarks": ("a.csv", "b.csv")}, "landmarks cannot pull at the map with --classic"),
+        ({"regularization": 8.0}, "--regularization 8 with --classic: at least 1000"),
+    ],
+)
+def test_such_options_are_refused_before_any_work(foreign, message):
+    with pytest.raises(InputError, match=message):
+        Choice(orientation="LPS", classic=3, **foreign)
+
+
+def test_landmarks_may_give_the_start():
+    chosen = Choice(orientation="LPS", classic=3, landmarks=("a.csv", "b.csv"), landmarks_for="start")
+    assert chosen.options(100.0).mode is AffineMode.FIXED_SCALE
+    assert Choice(orientation="LPS").options(100.0).mode is AffineMode.AFFINE
+
+
+class KilledError(Exception):
+    pass
+
+
+def bits(found):
+    """All that must be the same: the map, and the history but its seconds."""
+    steps = [replace(step, seconds=0.0) for step in found.history]
+    return found.transform.velocity.tobytes(), found.transform.affine.matrix.tobytes(), steps
+
+
+def test_killed_after_any_step_it_goes_on_to_the_same_bits(images, monkeypatch, tmp_path):
+    monkeypatch.setattr(registration_module, "_KEPT_EVERY", 0.0)
+    whole = bits(register_classic(*images, OPTIONS, iterations=3))
+    for last in (1, 2, 3):
+        path, done = tmp_path / f"{last}.npz", []
+
+        def killed(state, last=last):
+            if len(state.history) == last:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            register_classic(*images, OPTIONS, iterations=3, checkpoint=path, watch=killed)
+        again = register_classic(*images, OPTIONS, iterations=3, checkpoint=path, watch=done.append)
+        assert len(done) == 3 - last
+        assert bits(again) == whole
+
+
+def test_states_are_kept_some_seconds_apart_and_only_for_the_same_work(images, monkeypatch, tmp_path):
+    path = tmp_path / "state.npz"
+    register_classic(*images, OPTIONS, iterations=1, checkpoint=path)
+    assert not path.exists()  # this took less
+    monkeypatch.setattr(registration_module, "_KEPT_EVERY", 0.0)
+    register_classic(*images, OPTIONS, iterations=2, checkpoint=path)
+    done = []
+    stiff = replace(OPTIONS, regularization=2000.0)
+    register_classic(*images, stiff, iterations=2, checkpoint=path, watch=done.append)
+    assert len(done) == 2
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="cannot be read"):
+        register_classic(*images, stiff, iterations=2, checkpoint=path)
 
 
 @pytest.fixture(scope="module")

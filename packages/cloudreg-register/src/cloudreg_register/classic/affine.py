@@ -1,4 +1,4 @@
-"""Classic affine: the original's Gauss-Newton step of A⁻¹, and its projection onto rotations and a given scale."""
+"""Classic affine: the original's Gauss-Newton step of A⁻¹, and the nearest map of the kind that is allowed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from cloudreg_register.classic.flow import image_gradient
+from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.coordinates import Coordinates
 
 _SINGULAR = 1e-9
@@ -39,15 +40,29 @@ def inverse_step(expected: Tensor, error: Tensor, weight: Tensor, affine: Tensor
     return scaled
 
 
-def projected(affine: Tensor, scale: Tensor) -> Tensor:
-    """The map [4, 4] whose linear part is the nearest rotation times a scale [3] of the atlas's axes."""
-    u, _, v = torch.linalg.svd(affine[:3, :3])
+def projected(affine: Tensor, scale: Tensor, mode: AffineMode) -> Tensor:
+    """The nearest map [4, 4] of a kind.
+
+    Parameters
+    ----------
+    affine : [4, 4]
+    scale : [3]
+        Of the atlas's axes in the start.
+    mode : AffineMode
+        Rigid and fixed-scale are a rotation times `scale`; a similarity may make that larger or smaller as a
+        whole, to the geometric mean of the singular values; affine leaves the map as it is.
+    """
+    if mode is AffineMode.AFFINE:
+        return affine
+    u, values, v = torch.linalg.svd(affine[:3, :3])
+    if mode is AffineMode.SIMILARITY:
+        scale = scale * (values.log().mean() - scale.log().mean()).exp()
     result = affine.clone()
     result[:3, :3] = (u @ v) * scale
     return result
 
 
-def given_scale(start: Tensor) -> Tensor:
+def scale_of(start: Tensor) -> Tensor:
     """The scale [3] of the atlas's axes in a start: it stays, as `fixed_scale` always did."""
     lengths: Tensor = start[:3, :3].norm(dim=0)
     return lengths

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Vector3, VoxelSize
+from cloudreg_register.classic.strength import require_strength
 
 if TYPE_CHECKING:
     from cloudreg_register.atlases.atlas import Atlas
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 Mode = Literal["rigid", "similarity", "affine", "fixed-scale"]
 LandmarkUse = Literal["start", "cost", "both"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+
+_POSITIVE = {
+    "resolution": "give the edge of a voxel in µm, such as 100 for a mouse, or leave it out",
+    "regularization": "give a number above 0: higher is less regularisation; or leave it out",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +95,13 @@ class Choice:
     def __post_init__(self) -> None:
         for name, value in (("resolution", self.resolution), ("regularization", self.regularization)):
             if value is not None and not value > 0:
-                raise InputError(f"--{name} {value:g}: it is positive")
+                raise InputError(f"--{name} {value:g} is not positive", fix=_POSITIVE[name])
         if self.resolution is not None:
             VoxelSize.of((self.resolution,) * 3)
         if self.iterations is not None and min(self.iterations) < 1:
-            raise InputError(f"--iterations {_words(self.iterations)}: at least one at each level")
+            raise InputError(
+                f"--iterations {_words(self.iterations)}: each level takes one or more", fix="1 or more for each"
+            )
         if self.classic is not None:
             self._require_classic(self.classic)
 
@@ -144,7 +152,11 @@ class Choice:
     def _require_classic(self, iterations: int) -> None:
         """Refuse what the original's schedule could not obey, rather than leave it out silently."""
         if iterations < 1:
-            raise InputError(f"--classic {iterations}: at least one iteration; the original had 3000")
+            raise InputError(
+                f"--classic {iterations}: it takes one iteration or more", fix="the original had 3000"
+            )
+        if self.regularization is not None:
+            require_strength(self.regularization)
         if self.iterations is not None:
             raise InputError(
                 f"--iterations {_words(self.iterations)} is for several levels; the original has one",

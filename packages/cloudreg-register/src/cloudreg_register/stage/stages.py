@@ -8,7 +8,7 @@ it goes on to the same bits after a crash. The rest is cut into units for all wo
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from cloudreg_register.analysis.regions import TABLE, RegionInputs, measure_regi
 from cloudreg_register.atlases.atlas_sources import AtlasSource, labels_source, template_source
 from cloudreg_register.atlases.midplane import Midplane
 from cloudreg_register.classic.registration import register_classic
-from cloudreg_register.lddmm.descent import State, Step
+from cloudreg_register.lddmm.descent import Step
 from cloudreg_register.lddmm.landmark_term import LandmarkTerm
 from cloudreg_register.lddmm.options import RegisterOptions
 from cloudreg_register.lddmm.registration import Registration, register
@@ -113,14 +113,7 @@ def register_stages(
     if labels is not None:
         wanted.insert(0, (labels_on_target(labels.source, labels.identity, run.out, target), "labels on target"))
     if choice.to_atlas is not None:
-        edges = VoxelSize.of((choice.to_atlas,) * 3)
-        for name, volume in channels.items():
-            for channel in range(volume.spec.channels):
-                which = name if volume.spec.channels == 1 else f"{name}-{channel}"
-                url = str(run.out / ON_ATLAS / which)
-                wanted.append(
-                    (target_on_atlas(transform, volume, url, edges, channel=channel), f"{which} on atlas")
-                )
+        wanted += _on_atlas(run.out, transform, VoxelSize.of((choice.to_atlas,) * 3), channels)
     volumes = tuple(warp_volume(run, transform, warped, name=name) for warped, name in wanted)
     table = None
     if labels is None:
@@ -202,6 +195,8 @@ def _find(work: _Work, _: None) -> dict[str, Any]:
 
 
 def _registered(work: _Work) -> Registration:
+    checkpoint = work.run.scratch / "register" / "checkpoint.npz"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if work.classic is not None:
         return register_classic(
             work.inputs.target,
@@ -209,10 +204,11 @@ def _registered(work: _Work) -> Registration:
             work.options,
             start=work.start,
             iterations=work.classic,
+            checkpoint=checkpoint,
+            key=work.key,
             progress=work.run.progress,
+            watch=lambda state: _tell(work.run, state.history),
         )
-    checkpoint = work.run.scratch / "register" / "checkpoint.npz"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     return register(
         work.inputs.target,
         work.inputs.atlas,
@@ -222,13 +218,13 @@ def _registered(work: _Work) -> Registration:
         checkpoint=checkpoint,
         key=work.key,
         progress=work.run.progress,
-        watch=lambda state, _: _tell(work.run, state),
+        watch=lambda state, _: _tell(work.run, state.history),
     )
 
 
-def _tell(run: Run, state: State) -> None:
-    if state.history:
-        step = state.history[-1]
+def _tell(run: Run, history: Sequence[Step]) -> None:
+    if history:
+        step = history[-1]
         run.progress.note(f"energy {step.energy:.1f}, step {step.moved:.2f} µm, voxels {step.voxel_size:.3g} µm")
 
 

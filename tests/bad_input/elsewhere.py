@@ -5,7 +5,6 @@ from bad_input.case import Elsewhere
 _KILLS = "`tests/end_to_end/test_kills.py`, `tests/soak/kills.py`"
 _FAULTS = "`tests/end_to_end/test_faults.py`; a check before the start is not built yet"
 _CLOUD = "not built yet: the cloud commands, a later issue"
-_ATLAS = "not built yet: registration, issue 4"
 
 ELSEWHERE = [
     Elsewhere("4a", "More than 1,000 keys in a bucket", "`tests/cloudreg_io/files/test_store.py`"),
@@ -32,13 +31,15 @@ ELSEWHERE = [
     Elsewhere("61", "Client that is killed or sleeps while a machine runs", _CLOUD),
     Elsewhere("62", "No capacity, no quota, spot machine lost", _CLOUD),
     Elsewhere("64a", "Link longer than browsers take (2 MB)", "`tests/cloudreg_viz/test_link.py`"),
-    Elsewhere("F7", "Voxel size that does not fit the atlas", _ATLAS),
-    Elsewhere("F8", "Orientation wrong or ambiguous", _ATLAS),
+    Elsewhere("C86", "No graphics card for --device cuda", "`tests/cloudreg_register/lddmm/test_device.py`"),
     Elsewhere("F9", "Disk that will fill", _FAULTS),
     Elsewhere("F11", "Killed before: what is done, what remains", _KILLS),
-    Elsewhere("F12", "Registration poor", _ATLAS),
-    Elsewhere("F13", "Points outside of volume or atlas", _ATLAS),
-    Elsewhere("F14", "Atlas that cannot be downloaded", _ATLAS),
+    Elsewhere(
+        "F12",
+        "Registration poor",
+        "folded voxels, changes of volume and pictures before and after are shown; a warning by a measure of the "
+        "fit is not built yet",
+    ),
     Elsewhere(
         "F15",
         "S3 key wrong or expired, other region",

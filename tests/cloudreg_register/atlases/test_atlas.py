@@ -218,7 +218,7 @@ def test_labels_of_another_voxel_size_align_by_the_corner():
 
 def test_parts_that_cannot_be_cut_out():
     template, labels = images()
-    with pytest.raises(InputError, match="need the atlas's table"):
+    with pytest.raises(InputError, match="needs the atlas's table"):
         AtlasPart.of(None, ["CTX"])
     with pytest.raises(InputError, match="no structure has the acronym"):
         AtlasPart.of(None, ["nowhere"], TREE)

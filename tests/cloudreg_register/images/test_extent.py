@@ -28,13 +28,13 @@ ATLAS = (13200.0, 8000.0, 11400.0)
     ],
 )
 def test_what_lengths_mean(target, voxel_size, verdict, fitting):
-    check = judged(target, ATLAS, ATLAS, voxel_size, "brain")
+    check = judged(target, ATLAS, ATLAS, voxel_size, "brain", "LPS")
     assert check.verdict == verdict
     assert check.voxel_size == pytest.approx(fitting)
 
 
 def test_the_message_proposes_the_voxel_size():
-    check = judged((31000, 18800, 26800), ATLAS, ATLAS, (4.7, 4.7, 4.7), "brain.tif")
+    check = judged((31000, 18800, 26800), ATLAS, ATLAS, (4.7, 4.7, 4.7), "brain.tif", "LPS")
     with pytest.raises(InputError) as caught:
         check.require()
     assert "brain.tif: your brain would be 31 mm long; the atlas is 13.2 mm" in str(caught.value)
@@ -43,20 +43,26 @@ def test_the_message_proposes_the_voxel_size():
 
 @pytest.mark.parametrize(("size", "unit"), [(1e-3, "millimetres"), (1e3, "nanometres")])
 def test_units_are_recognised(size, unit):
-    check = judged([a * size for a in ATLAS], ATLAS, ATLAS, (1, 1, 1), "brain")
+    check = judged([a * size for a in ATLAS], ATLAS, ATLAS, (1, 1, 1), "brain", "LPS")
     assert unit in check.fix
 
 
 def test_a_part_of_a_brain_is_a_warning(caplog):
-    judged((13200, 8000, 5700), ATLAS, ATLAS, (5, 5, 5), "brain").require()
+    judged((13200, 8000, 5700), ATLAS, ATLAS, (5, 5, 5), "brain", "LPS").require()
     assert "short along z" in caplog.text
     caplog.clear()
-    judged(ATLAS, ATLAS, ATLAS, (5, 5, 5), "brain").require()
+    judged(ATLAS, ATLAS, ATLAS, (5, 5, 5), "brain", "LPS").require()
     assert not caplog.text
 
 
+def test_the_message_proposes_the_orientation():
+    # x is as long as the atlas is along y, y as along z, z as along x
+    check = judged((8000, 11400, 13200), ATLAS, ATLAS, (5, 5, 5), "brain", "PIR")
+    assert "--orientation PIR may be exchanged: the lengths would fit IRP" in check.fix
+
+
 def test_a_stated_scale_is_expected():
-    check = judged([2 * a for a in ATLAS], ATLAS, [2 * a for a in ATLAS], (5, 5, 5), "rat")
+    check = judged([2 * a for a in ATLAS], ATLAS, [2 * a for a in ATLAS], (5, 5, 5), "rat", "LPS")
     assert check.verdict == "fits"
 
 

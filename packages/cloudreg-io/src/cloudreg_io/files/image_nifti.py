@@ -81,7 +81,7 @@ def _open(path: Path) -> Any:
     from nibabel.spatialimages import HeaderDataError
 
     if not path.is_file():
-        raise NotFoundError(f"{path} not found")
+        raise NotFoundError(f"{path} not found", fix="check the path")
     try:
         image = nibabel.load(path)
     except (ImageFileError, HeaderDataError, OSError, ValueError, EOFError) as error:

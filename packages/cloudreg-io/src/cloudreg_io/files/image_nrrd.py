@@ -59,7 +59,7 @@ def read_header(path: Path) -> ImageHeader:
     import nrrd
 
     if not path.is_file():
-        raise NotFoundError(f"{path} not found")
+        raise NotFoundError(f"{path} not found", fix="check the path")
     try:
         with path.open("rb") as file:
             fields = nrrd.read_header(file)

@@ -165,17 +165,18 @@ def read_structures(place: str | Path | Location) -> StructureTree:
         It is neither JSON nor CSV of a known layout, or not a tree; the message names the file.
     """
     location = Location.parse(place)
+    name = location.path if location.is_file else location
     try:
         data = store.get(location)
     except NotFoundError as error:
-        raise NotFoundError(f"no table of structures at {location}", fix="check the path") from error
+        raise NotFoundError(f"no table of structures at {name}", fix="check the path") from error
     try:
         text = data.decode("utf-8-sig")
         return StructureTree(tuple(_from_json(text) if text.lstrip()[:1] in ("{", "[") else _from_csv(text)))
     except UnicodeDecodeError as error:
-        raise InputError(f"{location} is not text in UTF-8: {error.reason}") from error
+        raise InputError(f"{name} is not text in UTF-8: {error.reason}", fix="save it in UTF-8") from error
     except InputError as error:
-        raise InputError(f"{location}: {error.what}", why=error.why, fix=error.fix) from error
+        raise InputError(f"{name}: {error.what}", why=error.why, fix=error.fix) from error
 
 
 def structures_of(rows: Iterable[Mapping[str, Any]]) -> StructureTree:

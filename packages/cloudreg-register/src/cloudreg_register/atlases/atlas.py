@@ -7,14 +7,15 @@ Reference Atlas in the public bucket that CloudReg has always used.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from cloudreg_io.errors import InputError
+from cloudreg_io.errors import InputError, NotFoundError, RemoteError
 from cloudreg_io.files.image import SUFFIXES
 from cloudreg_io.files.structures import StructureTree, read_structures
 from cloudreg_io.space import Orientation, VoxelSize
@@ -55,6 +56,27 @@ class Atlas:
     structures: StructureTree | None = None
     voxel_size: VoxelSize | None = None
     is_allen: bool = False
+
+    @contextmanager
+    def reached(self) -> Iterator[None]:
+        """Say what else can be done where the bucket of the default atlas cannot be reached.
+
+        Raises
+        ------
+        RemoteError
+        """
+        try:
+            yield
+        except (NotFoundError, RemoteError) as error:
+            if not self.is_allen or not error.what.startswith("s3://"):
+                raise
+            raise RemoteError(
+                error.what,
+                why=f"without --atlas the {self.name} is read from a public bucket",
+                fix=f"{error.fix}; or give an atlas that lies here: --atlas FILE --labels FILE "
+                f"--atlas-orientation CODE. Of this one ({self.orientation}), where there is a network, a file is "
+                f"made by cloudreg download {self.template} ATLAS.nrrd --voxel-size 50",
+            ) from error
 
     def load_template(self, resolution_um: float | None, memory: int | None = None) -> Image:
         """The template at voxels no larger than a resolution.

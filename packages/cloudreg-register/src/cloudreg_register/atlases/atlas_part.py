@@ -51,7 +51,8 @@ class AtlasPart:
             return cls(hemisphere)
         if structures is None:
             raise InputError(
-                f"the regions {', '.join(regions)} need the atlas's table of structures", fix="--structures FILE"
+                f"--region {' '.join(regions)} needs the atlas's table of structures",
+                fix="--structures FILE: Allen or BrainGlobe JSON, or CSV with id,acronym,name,parent",
             )
         found = (structures.descendants(structures.by_acronym(acronym).id) for acronym in regions)
         return cls(hemisphere, frozenset(number for ids in found for number in ids))

@@ -93,7 +93,8 @@ def check_extent(target: Image, atlas: Image, scale: float | Sequence[float] = 1
     target_um = Tissue.of(target).extent
     scales = [float(scale)] * 3 if isinstance(scale, int | float) else [float(s) for s in scale]
     expected = [a * s for a, s in zip(atlas_um, scales, strict=True)]
-    return judged(target_um, atlas_um, expected, tuple(target.mip0.voxel_size), target.name or "the target")
+    name, code = target.name or "the target", target.orientation.code
+    return judged(target_um, atlas_um, expected, tuple(target.mip0.voxel_size), name, code)
 
 
 def judged(
@@ -102,6 +103,7 @@ def judged(
     expected: Sequence[float],
     voxel_size: Sequence[float],
     name: str,
+    orientation: str,
 ) -> ExtentCheck:
     """What the lengths mean: all x, y, z along the target's axes, `expected` those of the scaled atlas."""
     ratios = vector3(t / e for t, e in zip(target_um, expected, strict=True))
@@ -112,7 +114,7 @@ def judged(
         fitting = vector3(_two_digits(v / common) for v in voxel_size)
     elif verdict == "one axis":
         fitting = vector3(v if _within(r) else _two_digits(v / r) for v, r in zip(voxel_size, ratios, strict=True))
-    message, fix = _explained(verdict, target_um, expected, ratios, voxel_size, fitting)
+    message, fix = _explained(verdict, target_um, expected, ratios, voxel_size, fitting, orientation)
     return ExtentCheck(
         vector3(target_um),
         vector3(atlas_um),
@@ -135,12 +137,13 @@ def _verdict(target_um: Sequence[float], expected: Sequence[float], ratios: Vect
 
 
 def _exchange(target_um: Sequence[float], expected: Sequence[float]) -> tuple[int, ...] | None:
-    """The order of the target's axes in which it would fit the atlas evenly, if there is one."""
-    for order in permutations(range(3)):
-        ratios = [target_um[axis] / e for axis, e in zip(order, expected, strict=True)]
-        if all(1 / _SIZE <= r <= _SIZE for r in ratios):
-            return order
-    return None
+    """The order of the target's axes in which it fits the atlas best, if it does."""
+
+    def misfit(order: tuple[int, ...]) -> float:
+        return max(abs(math.log(target_um[axis] / e)) for axis, e in zip(order, expected, strict=True))
+
+    best = min(permutations(range(3)), key=misfit)
+    return best if misfit(best) <= math.log(_SIZE) else None
 
 
 def _explained(
@@ -150,6 +153,7 @@ def _explained(
     ratios: Vector3,
     voxel_size: Sequence[float],
     fitting: Vector3,
+    orientation: str,
 ) -> tuple[str, str]:
     if verdict == "fits":
         return "", ""
@@ -158,19 +162,30 @@ def _explained(
         longest = max(range(3), key=lambda k: expected[k])
         sizes = f"your brain would be {_mm([target_um[longest]])} long; the atlas is {_mm([expected[longest]])}"
         question = f"did you mean {_numbers(fitting)} instead of {_numbers(voxel_size)} µm?{_unit(ratios)}"
-        return sizes, f"{question} Give --voxel-size X Y Z, --scale for an animal of another size, or {_IGNORE}"
+        return sizes, f"{question} {_giving(fitting)}, --scale for an animal of another size, or {_IGNORE}"
     if verdict == "axes exchanged":
-        order = _exchange(target_um, expected) or (0, 1, 2)
-        pairs = ", ".join(f"{'xyz'[a]} as {'xyz'[k]}" for k, a in enumerate(order) if a != k)
-        return sizes, f"the axes of --orientation may be exchanged: it would fit with {pairs}; or {_IGNORE}"
+        return sizes, f"{_exchanged(_exchange(target_um, expected) or (0, 1, 2), orientation)}; or {_IGNORE}"
     if verdict == "one axis":
         wrong = " and ".join("xyz"[k] for k, r in enumerate(ratios) if not _within(r))
         question = f"did you mean {_numbers(fitting)} instead of {_numbers(voxel_size)} µm?"
-        return f"{sizes}: too different along {wrong}", f"{question} Give --voxel-size X Y Z, or {_IGNORE}"
+        return f"{sizes}: too different along {wrong}", f"{question} {_giving(fitting)}, or {_IGNORE}"
     short = " and ".join("xyz"[k] for k, r in enumerate(ratios) if not _within(r))
     return f"{sizes}: taken as a part of a brain, since it is short along {short}", (
         "check --voxel-size and --orientation if the brain is whole"
     )
+
+
+def _exchanged(order: tuple[int, ...], code: str) -> str:
+    """That axis `order[k]` of the target is as long as axis k of the atlas, in terms of --orientation."""
+    fitting = "".join(code[order.index(axis)] for axis in range(3))
+    return (
+        f"the axes of --orientation {code} may be exchanged: the lengths would fit {fitting}, or codes with "
+        "opposite letters in these places"
+    )
+
+
+def _giving(voxel_size: Vector3) -> str:
+    return f"Give --voxel-size {' '.join(_digits(edge) for edge in voxel_size)}"
 
 
 def _unit(ratios: Vector3) -> str:
@@ -191,8 +206,12 @@ def _two_digits(value: float) -> float:
 
 
 def _numbers(values: Sequence[float]) -> str:
-    texts = [f"{value:.3g}" for value in values]
+    texts = [_digits(value) for value in values]
     return texts[0] if len(set(texts)) == 1 else " ".join(texts)
+
+
+def _digits(value: float) -> str:
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def _mm(lengths: Sequence[float]) -> str:

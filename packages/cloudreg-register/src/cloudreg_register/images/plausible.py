@@ -49,21 +49,22 @@ def require_signal(array: NDArray[Any], name: str, *, labels: bool = False) -> N
         raise InputError(
             f"{name} has {x} × {y} × {z} voxels (x, y, z) at this resolution: too few to be registered",
             why="a plane is no volume, its voxel size is wrong, or --resolution is larger than the brain",
+            fix="give the whole volume; check --voxel-size, choose a smaller --resolution",
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = ~np.isfinite(array)
         raise InputError(
             f"{name}: {int(bad.sum())} of {array.size} voxels are not a number, or infinite; the first is "
             f"{tuple(int(i) for i in np.argwhere(bad)[0][::-1])} (x, y, z)",
-            fix="replace them by 0, which means that nothing was imaged there",
+            fix="replace them by 0 (numpy.nan_to_num), which means that nothing was imaged there",
         )
     low = array.min()
     if low == array.max():
-        what = "is empty: every voxel is 0" if not low else f"is constant: every voxel is {low}"
+        what = "is empty: every voxel is 0" if not low else f"is constant: every voxel is {low:g}"
         raise InputError(
             f"{name} {what}",
             why="the file of another channel or a failed export" if not labels else "these are no labels",
-            fix="check the path; look at it with `cloudreg viz link`",
+            fix="check the path; look at the volume in Fiji or Neuroglancer",
         )
 
 
@@ -100,7 +101,9 @@ def require_same_extent(atlas: Grid, labels: Grid, atlas_name: str, labels_name:
                 why="sorted, they are the same: one has its axes in another order"
                 if np.allclose(sorted(atlas.extent), sorted(labels.extent), rtol=0.02)
                 else "they belong to another atlas, or one voxel size is wrong",
-                fix="give labels and atlas of one release, in one orientation",
+                fix="--atlas-voxel-size X Y Z, in µm, holds for both"
+                if atlas.size == labels.size
+                else "give labels and atlas of one release, in one orientation",
             )
 
 
@@ -146,7 +149,9 @@ def _require_whole(array: NDArray[Any], high: float, name: str) -> None:
     exact = 2.0 ** (np.finfo(array.dtype).nmant + 1)
     if not np.isfinite(array).all() or (array != np.rint(array)).any():
         raise InputError(
-            f"{name} holds fractions: labels are whole numbers", why="it was averaged, or is an image"
+            f"{name} holds fractions: labels are whole numbers",
+            why="it is an image, or was interpolated when it was resampled",
+            fix="give the labels as they were released, or resampled by nearest neighbour, in uint32",
         )
     if high > exact:
         raise InputError(

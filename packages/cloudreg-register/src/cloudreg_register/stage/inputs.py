@@ -1,7 +1,7 @@
 """Inputs: the target and the atlas as registration takes them, and all that must be right about them beforehand.
 
 The atlas is looked at first, since it is small and says at which voxel size the target is read. Labels are not
-read here: their header says whether they are those of the atlas.
+read here where their header says that they are labels, and those of the atlas.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.files.image import SUFFIXES, read_image_header
+from cloudreg_io.files.image import SUFFIXES, read_image_header, read_voxels
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import digest
 from cloudreg_io.space import Grid, Orientation, VoxelSize, vector3
@@ -22,10 +22,13 @@ from cloudreg_register.atlases.atlas import Atlas
 from cloudreg_register.atlases.atlas_part import AtlasPart
 from cloudreg_register.images.extent import ExtentCheck, check_extent, judged
 from cloudreg_register.images.image import Image, load_image
-from cloudreg_register.images.plausible import require_larger_than, require_same_extent
+from cloudreg_register.images.plausible import as_label_ids, require_larger_than, require_same_extent
+from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.levels import default_resolution, unit_length
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.start.initial import initial_affine
+from cloudreg_register.start.landmark_fit import fitted_affine
+from cloudreg_register.start.landmarks import Pairs, paired, read_landmarks
 from cloudreg_register.transforms.native import digest_of_array
 
 _INCOMPARABLE = 20.0  # times longer or shorter: no tissue has to be looked for
@@ -89,6 +92,11 @@ def load_atlas(choice: Choice, memory: int | None) -> AtlasInputs:
         What is wrong with it: no such volume, an impossible orientation, labels of another extent, …
     """
     atlas = choice.found_atlas()
+    with atlas.reached():
+        return _loaded_atlas(atlas, choice, memory)
+
+
+def _loaded_atlas(atlas: Atlas, choice: Choice, memory: int | None) -> AtlasInputs:
     own = Orientation(choice.orientation)
     # refuses impossible numbers before anything is read
     initial_affine(atlas.orientation, own, rotation=choice.rotation, scale=choice.scale)
@@ -97,6 +105,7 @@ def load_atlas(choice: Choice, memory: int | None) -> AtlasInputs:
     if atlas.labels is not None:
         labels = grid_of(atlas.labels, atlas.voxel_size, "--atlas-voxel-size")
         require_same_extent(grid, labels, atlas.name, _name_of(atlas.labels))
+        _require_ids(atlas.labels)
     elif part.ids is not None:
         raise InputError("--region cuts the atlas by its labels", fix="--labels PLACE")
     resolution = choice.resolution or default_resolution(grid)
@@ -127,7 +136,43 @@ def load_inputs(place: str, choice: Choice, of_atlas: AtlasInputs, memory: int |
     if not choice.any_extent:
         extent.require()
     require_larger_than(target.grid, unit_length(of_atlas.image.mip0), target.name)
-    return Inputs(place, target, of_atlas, extent)
+    inputs = Inputs(place, target, of_atlas, extent)
+    _require_landmarks(inputs, choice)
+    return inputs
+
+
+def landmark_pairs(inputs: Inputs, landmarks: tuple[str, str]) -> Pairs:
+    """The landmarks of two files that have one name, in atlas and target.
+
+    Raises
+    ------
+    NotFoundError, InputError
+    """
+    frames = (inputs.atlas.frame, inputs.target.frame)
+    atlas, target = (
+        read_landmarks(place, voxel_size=frame.voxel_size) for place, frame in zip(landmarks, frames, strict=True)
+    )
+    return paired(atlas, target)
+
+
+def _require_landmarks(inputs: Inputs, choice: Choice) -> None:
+    """Refuse landmarks that would be found useless when there has been work."""
+    if choice.landmarks is None:
+        return
+    pairs = landmark_pairs(inputs, choice.landmarks)
+    if choice.landmarks_for != "cost":
+        frames = (inputs.atlas.frame, inputs.target.frame)
+        start = initial_affine(*(frame.orientation for frame in frames), scale=choice.scale)
+        fitted_affine(pairs, *frames, start, AffineMode(choice.affine_mode))
+
+
+def _require_ids(labels: str | NDArray[Any]) -> None:
+    """Refuse a file whose voxels are no labels; its header does where they are unsigned whole numbers."""
+    if not isinstance(labels, str) or not is_file(labels):
+        return
+    header = read_image_header(Location.parse(labels).path)
+    if np.dtype(header.dtype).kind != "u":
+        as_label_ids(read_voxels(header), labels)
 
 
 def _require_comparable(place: str, choice: Choice, atlas: Image) -> None:
@@ -136,7 +181,7 @@ def _require_comparable(place: str, choice: Choice, atlas: Image) -> None:
     axes, _ = atlas.orientation.permutation_to(Orientation(choice.orientation))
     extent = [atlas.mip0.extent[axis] for axis in axes]
     if not 1 / _INCOMPARABLE < max(grid.extent) / max(extent) < _INCOMPARABLE:
-        judged(grid.extent, extent, extent, grid.spacing, place).require()
+        judged(grid.extent, extent, extent, grid.spacing, place, choice.orientation).require()
 
 
 def grid_of(place: str | NDArray[Any], voxel_size: VoxelSize | None, option: str = "--voxel-size") -> Grid:

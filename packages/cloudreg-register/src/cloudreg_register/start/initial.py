@@ -49,7 +49,7 @@ def initial_affine(
     scales = _three([scale] * 3 if isinstance(scale, int | float) else scale, "scale")
     if min(scales) <= 0:
         raise InputError(
-            f"a scale is positive, not {scales}",
+            f"--scale {' '.join(f'{s:g}' for s in scales)}: a scale is positive",
             why="a negative scale would mirror the brain",
             fix="handedness comes from the orientation codes: exchange L and R in one of them",
         )

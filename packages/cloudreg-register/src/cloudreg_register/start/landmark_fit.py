@@ -50,7 +50,7 @@ def fitted_affine(pairs: Pairs, atlas: Frame, target: Frame, start: Affine, mode
 def _require_spread(begin: Points, end: Points, mode: AffineMode) -> None:
     """Refuse points that leave the map open."""
     fewest, dimensions = (4, 3) if mode is AffineMode.AFFINE else (3, 2)
-    other = " or --affine similarity" if mode is AffineMode.AFFINE else ""
+    other = ", or --mode similarity, which needs 3" if mode is AffineMode.AFFINE else ""
     if len(begin) < fewest:
         raise InputError(
             f"{len(begin)} landmarks do not determine the start: this needs {fewest}",

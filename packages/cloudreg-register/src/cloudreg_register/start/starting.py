@@ -18,11 +18,10 @@ from cloudreg_register.images.tissue import Tissue
 from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.landmark_term import LandmarkTerm
 from cloudreg_register.stage.choice import Choice
-from cloudreg_register.stage.inputs import Inputs
+from cloudreg_register.stage.inputs import Inputs, landmark_pairs
 from cloudreg_register.start.confirm import Pose, UnconfirmedError, confirm
 from cloudreg_register.start.initial import centred_on_tissue, initial_affine
 from cloudreg_register.start.landmark_fit import fitted_affine
-from cloudreg_register.start.landmarks import Pairs, paired, read_landmarks
 from cloudreg_register.start.picture import START_PICTURE, in_text, start_planes, write_start_picture
 from cloudreg_register.start.search import mirror_note, search_start
 
@@ -98,7 +97,7 @@ def found_start(inputs: Inputs, choice: Choice, progress: Progress = NO_PROGRESS
     """
     stated = stated_start(inputs, choice)
     if choice.landmarks is not None and choice.landmarks_for != "cost":
-        pairs = _pairs(inputs, choice)
+        pairs = landmark_pairs(inputs, choice.landmarks)
         mode = AffineMode(choice.affine_mode)
         fitted = fitted_affine(pairs, inputs.atlas.frame, inputs.target.frame, stated, mode)
         return Start(fitted, {"by": "landmarks", "landmarks": list(pairs.names)})
@@ -134,24 +133,14 @@ def landmark_term(inputs: Inputs, choice: Choice) -> LandmarkTerm | None:
     """The landmarks that pull at the map, if any shall."""
     if choice.landmarks is None or choice.landmarks_for == "start":
         return None
-    pairs = _pairs(inputs, choice)
+    pairs = landmark_pairs(inputs, choice.landmarks)
     return LandmarkTerm.of(pairs, inputs.atlas.frame, inputs.target.frame, choice.landmark_sigma)
-
-
-def _pairs(inputs: Inputs, choice: Choice) -> Pairs:
-    assert choice.landmarks is not None
-    frames = (inputs.atlas.frame, inputs.target.frame)
-    atlas, target = (
-        read_landmarks(place, voxel_size=frame.voxel_size)
-        for place, frame in zip(choice.landmarks, frames, strict=True)
-    )
-    return paired(atlas, target)
 
 
 def _landmark_identity(inputs: Inputs, choice: Choice) -> str | None:
     if choice.landmarks is None or choice.landmarks_for == "cost":
         return None
-    pairs = _pairs(inputs, choice)
+    pairs = landmark_pairs(inputs, choice.landmarks)
     return digest([pairs.names, pairs.atlas.tolist(), pairs.target.tolist()])
 
 

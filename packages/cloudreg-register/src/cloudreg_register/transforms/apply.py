@@ -92,11 +92,13 @@ def transform_points(
     count = write_points(target, moved())
     if count and outside == count:
         _logger.warning(
-            "%s: not one of the %d points lies in both volumes; --to %s takes points of %s, in µm",
+            "%s: not one of the %d points lies in both volumes; --to %s takes points of %s, in µm: of x, y, z "
+            "from 0 to %s",
             source,
             count,
             to,
             "the target" if to == "atlas" else "the atlas",
+            ", ".join(f"{edge:.0f}" for edge in mapper.source.extent),
         )
     return PointsReport(count, outside)
 

@@ -119,7 +119,7 @@ def read_blocks(path: Path | str, rows: int = BLOCK_ROWS) -> Iterator[Points]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8: {error.reason}", fix="save it as CSV in UTF-8") from error
     except csv.Error as error:
-        raise InputError(f"{path} is not CSV: {error}") from error
+        raise InputError(f"{path} is not CSV: {error}", fix="save it as CSV in UTF-8") from error
 
 
 def write_points(path: Path | str, blocks: Points | Iterable[Points]) -> int:
@@ -190,7 +190,8 @@ def _blocks(path: Path, lines: Any, header: tuple[str, ...], rows: int) -> Itera
         if len(row) != len(header):
             raise InputError(
                 f"{path}, line {lines.line_num}: {len(row)} fields, where the header has {len(header)}",
-                why="a text that holds a comma needs quotes" if len(row) > len(header) else "",
+                why="a text that holds a comma needs quotes" if len(row) > len(header) else "the line was cut off",
+                fix="give each row one field a column, if need be an empty one",
             )
         pending.append(row)
         numbers.append(lines.line_num)

@@ -22,16 +22,18 @@ def real(options, record):
         print(f"\nreal brain: no {FILE} in the folder of shared data")
         return
     brain = read_image(path)[0]
+    tissue = mask_of(brain)  # of the intact brain: of a damaged one the largest component may be a slab
     versions = {
         "whole": brain,
-        "no hemisphere": without_half(brain),
+        "no hemisphere": without_half(brain, tissue),
         "a third of planes lost": without_planes(brain),
     }
     for name, array in versions.items():
         for orientation in ORIENTATIONS if name == "whole" else ORIENTATIONS[:1]:
             picture = options.pictures / f"real-{name.replace(' ', '-')}-{orientation}.png"
             with get_context("spawn").Pool(1) as pool:
-                result = pool.apply(register_real, (array, orientation, options.threads, options.set, picture))
+                job = (array, tissue, orientation, options.threads, options.set, picture)
+                result = pool.apply(register_real, job)
             record(topic="real", version=name, orientation=orientation, **result)
             print(
                 f"real brain, {name}, {orientation}: mask Dice {result['dice']:.3f}, {result['seconds']:.0f} s, "
@@ -39,11 +41,11 @@ def real(options, record):
             )
 
 
-def without_half(brain):
+def without_half(brain, tissue):
     """One hemisphere is 0: y runs from side to side, and the cut lies midway through the tissue."""
     cut = brain.copy()
-    tissue = np.flatnonzero(mask_of(brain).any(axis=(0, 2)))
-    cut[:, : (tissue[0] + tissue[-1]) // 2] = 0
+    across = np.flatnonzero(tissue.any(axis=(0, 2)))
+    cut[:, : (across[0] + across[-1]) // 2] = 0
     return cut
 
 
@@ -74,7 +76,7 @@ def otsu(values):
     return centres[np.nanargmax(between)]
 
 
-def register_real(array, orientation, threads, extra, picture):
+def register_real(array, tissue, orientation, threads, extra, picture):
     from cloudreg_register.images.image import Image
     from cloudreg_register.lddmm.options import RegisterOptions
     from cloudreg_register.lddmm.registration import register
@@ -92,7 +94,7 @@ def register_real(array, orientation, threads, extra, picture):
     positions, _ = result.transform.to_atlas(target.grid.points().reshape(-1, 3))
     warped = nearest(labels, atlas.grid, positions).reshape(array.shape)
     seen = array != 0  # what was set to 0 is not in view
-    mask, found = mask_of(array) & seen, (warped > 0) & seen
+    mask, found = tissue & seen, (warped > 0) & seen
     there, _ = result.transform.to_target(atlas.grid.points().reshape(-1, 3))
     moved = there.reshape((*atlas.grid.shape, 3))
     columns = [np.gradient(moved, step, axis=2 - axis) for axis, step in enumerate(atlas.grid.spacing)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 
+from tests.fuzz.registration_targets import ANNOTATIONS, NIFTI, STRUCTURES, TRANSFORM
 from tests.fuzz.targets import GRID, INFO, PLACEMENT, TARGETS, TIFF, XML
 
 LONG_NAME = "n" * 300  # longer than a file system takes
@@ -23,6 +25,8 @@ def _info(**keys: object) -> bytes:
     document["scales"][0] |= keys
     return json.dumps(document).encode()
 
+
+_META = json.loads(TRANSFORM.seeds[0])
 
 # by name: the target, the input, and what was raised
 FINDINGS: dict[str, tuple[str, bytes, str]] = {
@@ -71,6 +75,38 @@ FINDINGS: dict[str, tuple[str, bytes, str]] = {
         "xml",
         _changed(XML.seeds[0], b'"img.*"', b'"img.{99999999999}"'),
         "OverflowError: the repetition number is too large",
+    ),
+    "carriage return in the header of a table": (
+        "structures",
+        _changed(STRUCTURES.seeds[2], b"acronym,name", b"acronym\r,name"),
+        "_csv.Error: new-line character seen in unquoted field",
+    ),
+    "number of 5,000 digits in a table": (
+        "structures",
+        _changed(STRUCTURES.seeds[0], b"997", b"9" * 5000),
+        "ValueError: Exceeds the limit",
+    ),
+    "half a character in a table": (
+        "structures",
+        _changed(STRUCTURES.seeds[0], b'"grey"', b'"\\ud800"'),
+        "UnicodeEncodeError",
+    ),
+    "number of 5,000 digits in a state": (
+        "annotations",
+        _changed(ANNOTATIONS.seeds[0], b"[1, 2, 3, 0]", b"[1, 2, 3, " + b"9" * 5000 + b"]"),
+        "ValueError: Exceeds the limit",
+    ),
+    "size without end of a transform": (
+        "transform",
+        json.dumps({**_META, "atlas": {**_META["atlas"], "size": [float("inf"), 1, 1]}}).encode(),
+        "OverflowError: cannot convert float infinity to integer",
+    ),
+    "brackets without end in a transform": ("transform", b"[" * 100_000, "RecursionError"),
+    "NIfTI file with a unit that does not exist": ("nifti", _flipped(NIFTI.seeds[0], 123, 7), "KeyError"),
+    "NIfTI file whose voxels begin beyond every disk": (
+        "nifti",
+        NIFTI.seeds[0][:108] + struct.pack("<f", 1e25) + NIFTI.seeds[0][112:],
+        "OverflowError: Python int too large to convert to C long",
     ),
 }
 assert {target for target, _, _ in FINDINGS.values()} <= set(TARGETS)

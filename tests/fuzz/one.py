@@ -11,7 +11,7 @@ import atheris
 from tests.fuzz.target import MEGABYTES, SECONDS
 
 # only what is imported in here is watched for coverage: our parsers, not the libraries below them
-with atheris.instrument_imports(include=["cloudreg_io", "cloudreg_stitch"]):
+with atheris.instrument_imports(include=["cloudreg_io", "cloudreg_stitch", "cloudreg_register"]):
     from tests.fuzz.targets import PLANTED, TARGETS
 
 

@@ -1,4 +1,4 @@
-"""The targets: ini, cells, XML, grid lists, TIFF headers, placement.json, info files."""
+"""The targets: acquisitions, TIFF headers, placements, info files; those of registration are beside."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from tests.fuzz.registration_targets import REGISTRATION
 from tests.fuzz.target import Target
 from tests.support.colm_folders import SECTIONS
 
@@ -280,7 +281,8 @@ INFO = Target(
     ),
 )
 
-TARGETS = {target.name: target for target in (INI, CELLS, XML, GRID, GRID_CSV, TIFF, PLACEMENT, INFO)}
+_ALL = (INI, CELLS, XML, GRID, GRID_CSV, TIFF, PLACEMENT, INFO, *REGISTRATION)
+TARGETS = {target.name: target for target in _ALL}
 
 
 def _planted(path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
 
 from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.files import foreign_json
 from cloudreg_io.space import Vector3, vector3
 
 # A thousand times what the largest microscope's mosaic has voxels along an axis, and far below what overflows.
@@ -95,15 +95,14 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def _parse(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(content, ensure_ascii=False).encode()  # half a character cannot be written again
+        content = foreign_json.parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: no such file", fix="check the path") from error
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read: {error.strerror}", fix="give a file that this user may read"
         ) from error
-    except (ValueError, RecursionError) as error:  # the latter of thousands of brackets
+    except ValueError as error:
         raise InputError(
             f"{path}: not valid JSON: {error}",
             why="a comma or bracket was lost in editing",

@@ -8,7 +8,6 @@ outer corner of voxel 0, CloudReg's its centre: half a voxel of the volume apart
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError, NotFoundError
-from cloudreg_io.files import store
+from cloudreg_io.files import foreign_json, store
 from cloudreg_io.files.location import Location
 from cloudreg_io.space import VoxelSize
 
@@ -121,13 +120,14 @@ def _state_of(place: str | Path | Location) -> tuple[Mapping[str, Any], str]:
     if isinstance(place, str) and _LINK.match(place):
         return _parsed(place, "the link"), "the link"
     location = Location.parse(place)
+    shown = str(location.path if location.is_file else location)
     try:
         text = store.get(location).decode("utf-8-sig")
     except NotFoundError as error:
-        raise NotFoundError(f"no annotations at {location}", fix="check the path") from error
+        raise NotFoundError(f"no annotations at {shown}", fix="check the path") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{location} is not text in UTF-8: {error.reason}") from error
-    return _parsed(text, str(location)), str(location)
+        raise InputError(f"{shown} is not text in UTF-8: {error.reason}", fix="save it in UTF-8") from error
+    return _parsed(text, shown), shown
 
 
 def _parsed(text: str, shown: str) -> Mapping[str, Any]:
@@ -141,8 +141,8 @@ def _parsed(text: str, shown: str) -> Mapping[str, Any]:
                 fix="save that state as a file (the {} button of Neuroglancer) and give the file",
             )
     try:
-        state = json.loads(unquote(text[1:]) if text.startswith("!") else text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        state = foreign_json.parsed(unquote(text[1:]) if text.startswith("!") else text)
+    except ValueError as error:
         raise InputError(
             f"{shown} holds no viewer state: {error}",
             fix="save the state as JSON (the {} button of Neuroglancer) or give the whole link",

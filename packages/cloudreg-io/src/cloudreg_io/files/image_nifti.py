@@ -44,7 +44,7 @@ def read_header(path: Path) -> ImageHeader:
     zooms = [float(zoom) for zoom in image.header.get_zooms()]
     voxel_size = None
     if len(zooms) >= 3:
-        voxel_size = voxel_size_of(path, zooms[:3], micrometres(image.header.get_xyzt_units()[0]))
+        voxel_size = voxel_size_of(path, zooms[:3], _unit(image))
     return ImageHeader(path, (z, y, x), dtype.name, voxel_size, _notes(image))
 
 
@@ -52,7 +52,7 @@ def read(header: ImageHeader) -> NDArray[Any]:
     """All voxels, [z, y, x] in native byte order."""
     try:
         array = np.asanyarray(_open(header.path).dataobj)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, OverflowError, EOFError) as error:
         raise InputError(
             f"{header.path} is damaged: {error}", why="the copy was interrupted", fix="copy the file again"
         ) from error
@@ -89,6 +89,13 @@ def _open(path: Path) -> Any:
     if not isinstance(image, nibabel.Nifti1Pair):
         raise InputError(f"{path} is {type(image).__name__}, not NIfTI")
     return image
+
+
+def _unit(image: Any) -> float | None:
+    try:
+        return micrometres(image.header.get_xyzt_units()[0])
+    except KeyError:  # a code that the format does not have
+        return None
 
 
 def _notes(image: Any) -> tuple[str, ...]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from cloudreg_io.errors import InputError, NotFoundError
-from cloudreg_io.files import store
+from cloudreg_io.files import foreign_json, store
 from cloudreg_io.files.location import Location
 
 _PARENTS = ("parent", "parent_structure_id", "parent_id", "parent_structure")
@@ -201,9 +200,9 @@ def structures_csv(tree: StructureTree) -> str:
 
 def _from_json(text: str) -> Iterator[Structure]:
     try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"this is not JSON: {error}") from error
+        value = foreign_json.parsed(text)
+    except ValueError as error:
+        raise InputError(f"this is not JSON: {error}", fix="copy or export the file again") from error
     if isinstance(value, dict) and isinstance(value.get("msg"), list):
         value = value["msg"]  # how the Allen Institute's service wraps its answer
     yield from _from_rows(value if isinstance(value, list) else [value])
@@ -225,7 +224,13 @@ def _from_rows(rows: Iterable[Any]) -> Iterator[Structure]:
 
 
 def _from_csv(text: str) -> Iterator[Structure]:
-    rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    try:
+        yield from _from_rows_of_csv(csv.DictReader(io.StringIO(text), skipinitialspace=True))
+    except csv.Error as error:
+        raise InputError(f"this is not CSV: {error}", fix="save it as CSV in UTF-8") from error
+
+
+def _from_rows_of_csv(rows: csv.DictReader[str]) -> Iterator[Structure]:
     header = [str(name).strip().lower() for name in rows.fieldnames or ()]
     missing = [name for name in ("id", "acronym") if name not in header]
     if missing or not {*_PARENTS, _PATH} & set(header):
@@ -234,11 +239,8 @@ def _from_csv(text: str) -> Iterator[Structure]:
             fix="a table of structures begins with the line id,acronym,name,parent",
         )
     rows.fieldnames = header
-    try:
-        for row in rows:
-            yield _structure(row, None, f"line {rows.line_num}: ")
-    except csv.Error as error:
-        raise InputError(f"this is not CSV: {error}") from error
+    for row in rows:
+        yield _structure(row, None, f"line {rows.line_num}: ")
 
 
 def _structure(row: Mapping[str, Any], above: int | None, where: str = "") -> Structure:

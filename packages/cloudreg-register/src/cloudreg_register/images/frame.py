@@ -151,7 +151,7 @@ class Frame:
             centre = vector3(value["centre_um"])
         except KeyError as error:
             raise InputError(f"a frame needs the key {error}; found: {', '.join(map(str, value))}") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{value} does not describe a frame", why=str(error)) from error

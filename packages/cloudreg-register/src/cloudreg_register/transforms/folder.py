@@ -6,7 +6,6 @@ digests of the other files, so that a folder that is half of one transform and h
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError, NotFoundError
+from cloudreg_io.files import foreign_json
 from cloudreg_io.files.atomic import canonical_json, naming_full_disk, sync_file, temporary_beside
 from cloudreg_io.files.checksums import wrote
 from cloudreg_io.run import digest
@@ -89,7 +89,7 @@ def load(folder: Path) -> Transform:
         return Transform(affine, velocity, grid, frames[0], frames[1], confidence, confidence_grid)
     except KeyError as error:
         raise InputError(f"{folder} is damaged: it has no {error}", fix=_AGAIN) from error
-    except (InputError, TypeError, ValueError) as error:
+    except (InputError, TypeError, ValueError, OverflowError) as error:
         what = error.what if isinstance(error, InputError) else str(error)
         raise InputError(f"{folder} is not a whole transform: {what}", fix=_AGAIN) from error
 
@@ -162,7 +162,7 @@ def _meta(folder: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = foreign_json.parsed(path.read_bytes())
     except ValueError as error:
         raise InputError(f"{path} is damaged: {error}", fix=_AGAIN) from error
     if not isinstance(value, dict):

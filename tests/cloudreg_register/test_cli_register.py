@@ -2,9 +2,8 @@
 
 import csv
 import json
+import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from cloudreg_register.stage.registering import register_target
 from cloudreg_register.start.starting import Person, stated_start
 from cloudreg_register.transforms.transform import Transform
 from support.brains import make_brain
+from support.forked import begun, ended
 from support.small_volumes import write_volume
 from support.trees import difference, tree
 
@@ -33,28 +33,28 @@ def _nobody(_):
 
 NOBODY = Person(_nobody, lambda path, text: None)
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[4])
-import torch
-torch.set_num_threads(1)
-torch.set_num_threads = lambda number: None  # as in all tests: the last bits depend on it
-from cloudreg_register.stage.registering import register_target
-from support.brains import Brain
 
-class Fuse:
-    name, steps = "", 0
-    def start(self, name, total, done=0): self.name = name
+class Watch:
+    """Progress of which the steps of the registration are known; killed at the n-th."""
+
+    def __init__(self, fuse=0):
+        self.name, self.fuse, self.begun_at = "", fuse, []
+
+    def start(self, name, total, done=0):
+        self.name = name
+        if name == "register":
+            self.begun_at.append(done)
+
     def advance(self, n=1):
-        self.steps += self.name == "register"
-        if self.steps == int(sys.argv[3]): os.kill(os.getpid(), signal.SIGKILL)
-    def note(self, text): pass
-    def finish(self): pass
+        self.fuse -= self.name == "register"
+        if self.name == "register" and self.fuse == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-brain = Brain(Path(sys.argv[1]), None)
-register_target(brain.place("target"), Path(sys.argv[2]), brain.choice(), progress=Fuse())
-"""
+    def note(self, text):
+        pass
+
+    def finish(self):
+        pass
 
 
 def cloudreg(*args, **how):
@@ -173,33 +173,16 @@ def test_other_options_are_refused(registered, brain):
 
 def test_killed_and_begun_anew_it_ends_in_the_same_bytes(registered, brain, tmp_path):
     out = tmp_path / "out"
-    here = str(__import__("pathlib").Path(__file__).parents[1])
-    words = [sys.executable, "-c", KILLED, str(brain.folder), str(out), "1", here]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+
+    def work(watch):
+        register_target(brain.place("target"), out, brain.choice(), progress=watch)
+
+    assert ended(begun(lambda: work(Watch(fuse=1)))) == -signal.SIGKILL
     assert not (out / "registration/transform").exists()
     assert (out / ".cloudreg/scratch/register/checkpoint.npz").exists()
-    steps = []
-
-    class Counting:
-        name = ""
-
-        def start(self, name, total, done=0):
-            self.name = name
-            if name == "register":
-                steps.append(done)
-
-        def advance(self, n=1):
-            pass
-
-        def note(self, text):
-            pass
-
-        def finish(self):
-            pass
-
-    register_target(brain.place("target"), out, brain.choice(), jobs=2, progress=Counting())
-    assert steps == [1]  # the step that was done is not done again
+    again = Watch()
+    work(again)
+    assert again.begun_at == [1]  # the step that was done is not done again
     assert difference(tree(registered[0]), tree(out)) == []
 
 

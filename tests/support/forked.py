@@ -1,4 +1,4 @@
-"""Work that is killed -9 at a chosen moment, in a fork of this process, which needs no imports of its own."""
+"""Work in a fork of this process, which needs no imports of its own, to be killed -9 there."""
 
 import os
 import signal
@@ -6,13 +6,31 @@ import signal
 from cloudreg_io.run import session
 
 
+def begun(work):
+    """Fork, and do `work()` there. Gives the child's process id."""
+    child = os.fork()
+    if child == 0:  # pragma: no cover -- another process
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def ended(child):
+    """Wait for a fork: 0 when its work came to its end, 1 when it raised, -9 when it was killed."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def killed_in(stage, work):
     """Fork, begin `work()`, and be killed when the first unit of a stage (name, channel) has been done.
 
     Gives the exit status: -9, or 0 where that stage had nothing left to do.
     """
-    child = os.fork()
-    if child == 0:  # pragma: no cover -- another process
+
+    def cut_short():
         original = session.Journal.done
 
         def done(journal, key, unit, result, cost):
@@ -21,10 +39,6 @@ def killed_in(stage, work):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         session.Journal.done = done
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        work()
+
+    return ended(begun(cut_short))

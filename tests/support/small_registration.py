@@ -1,11 +1,6 @@
-"""A registration that takes a second or two, for tests and for the processes that they kill.
+"""A registration that takes a second or two, for tests and for the processes that they kill."""
 
-`python -m support.small_registration FOLDER` keeps its checkpoint there and writes the transform.
-"""
-
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 from cloudreg_io.synthetic import make_phantom
 from cloudreg_io.synthetic.deformation import random_deformation
@@ -51,16 +46,12 @@ def two_short_levels(atlas, resolution, iterations):
     return [first, replace(first, factor=1, velocity_spacing=spacing, iterations=3, affine_only=0)]
 
 
-def short(images, checkpoint=None, **more):
+def short(images, checkpoint=None, regularization=None, **more):
     """A registration of two short levels."""
     before = registration.default_levels
     registration.default_levels = two_short_levels
     try:
-        return register(*images, RegisterOptions(threads=1), checkpoint=checkpoint, key="short", **more)
+        options = RegisterOptions(threads=1, regularization=regularization)
+        return register(*images, options, checkpoint=checkpoint, key="short", **more)
     finally:
         registration.default_levels = before
-
-
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    short(images_of(case_of(phantom())), folder / "checkpoint.npz").transform.save(folder / "transform")

@@ -4,8 +4,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,7 +13,6 @@ from cloudreg_io.files.image import write_image
 from cloudreg_io.space import Affine, VoxelSize
 from cloudreg_io.synthetic.damage import DamageSpec
 from cloudreg_register.images.image import Image, load_image
-from cloudreg_register.lddmm import checkpoint as checkpoints
 from cloudreg_register.lddmm import descent, registration
 from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.options import RegisterOptions
@@ -23,6 +20,7 @@ from cloudreg_register.lddmm.registration import register
 from cloudreg_register.transforms.jacobian import jacobian_map
 from cloudreg_register.transforms.transform import Transform
 from cloudreg_register.transforms.warp import warp
+from support.forked import begun, ended
 from support.small_registration import EDGE, case_of, coarsest, images_of, phantom, short
 
 
@@ -212,49 +210,58 @@ def test_a_contrast_of_the_whole_image(coarse, case):
     assert errors(case, found).mean() < 0.6 * initial_errors(case).mean()
 
 
-def test_the_same_input_gives_the_same_bits(case):
-    assert same(short(images_of(case)).transform, short(images_of(case)).transform)
-
-
-def test_work_goes_on_from_every_checkpoint_to_the_same_bits(case, tmp_path):
-    path, kept = tmp_path / "checkpoint.npz", []
+@pytest.fixture(scope="module")
+def undisturbed(case, tmp_path_factory):
+    """A registration of two short levels, and a copy of each of its checkpoints."""
+    folder, kept = tmp_path_factory.mktemp("undisturbed"), []
 
     def keep(state, objective):
         del state, objective
-        kept.append(shutil.copy(path, tmp_path / f"{len(kept)}.npz"))
+        kept.append(shutil.copy(folder / "checkpoint.npz", folder / f"{len(kept)}.npz"))
 
-    whole = short(images_of(case), path, watch=keep)
+    return short(images_of(case), folder / "checkpoint.npz", watch=keep), kept
+
+
+def test_the_same_input_gives_the_same_bits(case, undisturbed):
+    assert same(short(images_of(case)).transform, undisturbed[0].transform)
+
+
+def test_work_goes_on_from_every_checkpoint_to_the_same_bits(case, undisturbed, tmp_path):
+    whole, kept = undisturbed
     assert len(kept) == 6
     for state in kept:
         seen = []
-        again = short(images_of(case), state, watch=lambda s, o, seen=seen: seen.append((s, o)))
+        path = shutil.copy(state, tmp_path / "checkpoint.npz")
+        again = short(images_of(case), path, watch=lambda s, o, seen=seen: seen.append((s, o)))
         assert len(seen) == 5 - kept.index(state)
         assert same(whole.transform, again.transform)
         steps = [[(s.level, s.iteration, s.energy, s.moved) for s in each.history] for each in (whole, again)]
         assert steps[0] == steps[1]
 
 
-def test_a_killed_registration_goes_on_to_the_same_bits(case, tmp_path):
+def test_a_killed_registration_goes_on_to_the_same_bits(case, undisturbed, tmp_path):
     seed = random.randrange(1000)
     path = tmp_path / "checkpoint.npz"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "support.small_registration", str(tmp_path)]
-    with subprocess.Popen(command, env=environment) as process:
-        for _ in range(random.Random(seed).randint(1, 5)):
-            before = path.stat().st_mtime_ns if path.exists() else 0
-            while process.poll() is None and (not path.exists() or path.stat().st_mtime_ns == before):
-                time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert path.exists(), seed
+    child = begun(lambda: short(images_of(case), path))
+    for _ in range(random.Random(seed).randint(1, 5)):
+        before = _written(path)
+        while _written(path) == before:
+            assert os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, seed
+            time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    assert ended(child) == -signal.SIGKILL, seed
     again = short(images_of(case), path)
-    assert same(again.transform, short(images_of(case)).transform), seed
+    assert same(again.transform, undisturbed[0].transform), seed
 
 
-def test_a_checkpoint_of_other_options_is_not_gone_on_with(case, tmp_path):
-    path = tmp_path / "checkpoint.npz"
-    short(images_of(case), path)
-    state = checkpoints.load(path, "another", registration.chosen_device(RegisterOptions().device))
-    assert state is None
+def _written(path):
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def test_a_checkpoint_of_other_options_is_not_gone_on_with(case, undisturbed, tmp_path):
+    path, seen = shutil.copy(undisturbed[1][-1], tmp_path / "checkpoint.npz"), []
+    short(images_of(case), path, regularization=3.0, watch=lambda state, _: seen.append(state))
+    assert len(seen) == 6
 
 
 def test_where_every_step_is_taken_back_the_map_stays_and_is_told(case, coarse, monkeypatch):

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -15,16 +17,22 @@ LABEL_GRID = ATLAS.aligned((164, 120, 144), VoxelSize(25, 25, 25))
 IDS = np.array([0, 1, 997, 614454277, 2**31 + 5, 2**32 - 1])
 
 
-def regions(grid, ids, seed=0):
-    """Labels in cells around random points, 0 outside of an ellipsoid."""
+@cache
+def cells(grid):
+    """The nearest of 300 random points, −1 outside of an ellipsoid."""
     from scipy.spatial import cKDTree
 
     points = grid.points()
-    rng = np.random.default_rng(seed)
-    seeds = rng.uniform(0, 1, (300, 3)) * grid.extent
+    seeds = np.random.default_rng(0).uniform(0, 1, (300, 3)) * grid.extent
     nearest = cKDTree(seeds).query(points.reshape(-1, 3))[1].reshape(grid.shape)
     centred = (points - grid.centre) / (np.array(grid.extent) / 2)
-    return np.where((centred**2).sum(axis=-1) < 0.9, ids[1:][nearest % (len(ids) - 1)], 0).astype(ids.dtype)
+    return np.where((centred**2).sum(axis=-1) < 0.9, nearest, -1)
+
+
+def regions(grid, ids):
+    """Labels in cells around random points, 0 outside of an ellipsoid."""
+    nearest = cells(grid)
+    return np.where(nearest < 0, 0, ids[1:][nearest % (len(ids) - 1)]).astype(ids.dtype)
 
 
 def expected_labels(transform, labels, label_grid, grid, to):

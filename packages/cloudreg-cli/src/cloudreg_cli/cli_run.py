@@ -249,7 +249,7 @@ def plan(
     Exit status 1: the disk is too small, or `run` would be refused for another reason.
     """
     only_rank_zero()
-    from cloudreg_cli.prepare import plan_run
+    from cloudreg_cli.pipeline import plan_run
     from cloudreg_io.run.disk import Room
 
     options = typed.options(memory, target.autofluorescence_channel, target.choice(registration))

@@ -15,9 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from cloudreg_cli.forecast import Forecast
 from cloudreg_cli.plan import foretell
-from cloudreg_cli.prepare import Raw, RunOptions, fusion, plan_run, prepared, require_sensible, scope
-from cloudreg_cli.registration_steps import prepared_registration, register_brain
+from cloudreg_cli.prepare import Raw, RunOptions, fusion, prepared, require_sensible, scope
+from cloudreg_cli.registration_steps import (
+    PreparedRegistration,
+    prepared_registration,
+    register_brain,
+    with_registration,
+)
 from cloudreg_cli.summary import summary
 from cloudreg_correct.bias import bias_stage
 from cloudreg_correct.corrected import CorrectedTiles
@@ -43,6 +49,26 @@ if TYPE_CHECKING:
     from cloudreg_register.start.starting import Person
 
 __all__ = ["RunOptions", "plan_run", "run_acquisition", "run_in_pool"]
+
+
+def plan_run(acquisition: Path, out: Path, options: RunOptions, jobs: int = 1) -> Forecast:
+    """What `run_acquisition` with the same arguments would read, write, need and take. Nothing is written.
+
+    Raises
+    ------
+    CloudRegError
+        It would be refused, for another reason than the room on the disk.
+    """
+    raw = prepared(acquisition, out, options)
+    memory = require_sensible(options, raw.part, raw.aligned, jobs)
+    return _foretold(options, raw, prepared_registration(options, raw, jobs), memory, jobs)
+
+
+def _foretold(
+    options: RunOptions, raw: Raw, registration: PreparedRegistration | None, memory: int, jobs: int
+) -> Forecast:
+    forecast = foretell(scope(options, raw), memory, jobs)
+    return forecast if registration is None else with_registration(forecast, registration, options, raw)
 
 
 def run_acquisition(
@@ -99,13 +125,13 @@ def run_in_pool(
     """`run_acquisition` with an executor of the caller's."""
     raw = prepared(acquisition, out, options)
     data, aligned = raw.data, raw.aligned
-    budget = require_sensible(options, raw.part, aligned, jobs)
+    memory = require_sensible(options, raw.part, aligned, jobs)
     registration = prepared_registration(options, raw, jobs)
     look = None
     if overwrite or not has_begun(out):
         if options.check_stage and options.placement is None:
             look = look_at_stage(data, aligned, AlignOptions(search=options.search), options.axes)
-        Room.at(out).require(foretell(scope(options, raw), budget, jobs).disk_bytes, out)
+        Room.at(out).require(_foretold(options, raw, registration, memory, jobs).disk_bytes, out)
     with open_run(
         out,
         command="run",

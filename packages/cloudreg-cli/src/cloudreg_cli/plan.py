@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from cloudreg_cli.forecast import Forecast, Step
 from cloudreg_correct.sampling import choose_sample
 from cloudreg_io.run.counters import Meter
-from cloudreg_io.run.disk import Room, gigabytes
 from cloudreg_io.space import Vector3i
 from cloudreg_io.tiles import Acquisition, Tile, TileSource
 from cloudreg_io.volumes.cascade import mip_groups
@@ -30,7 +28,6 @@ from cloudreg_stitch.plan import decodes, strip_edges
 from cloudreg_stitch.strips import SurveyPlan, plan_survey
 
 _PROBES = 6  # planes that are measured
-_SPARE = 1.1  # of what is estimated to be written
 # Seconds a voxel beside decoding and encoding: correction and binning; correction, blending and the pyramid
 # (benchmarks/correct.py, align.py and fuse.py on the machine of docs/benchmarks.md)
 _SURVEY, _FUSE = 6e-9, 12e-9
@@ -76,84 +73,6 @@ class Probe:
         raw = buffer.nbytes * count
         return cls(
             cost.bytes_read / count, (cost.seconds - seconds) / count, seconds / raw, min(1.0, encoded / raw)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a run: what it decodes, reads and writes, and the seconds of one core."""
-
-    name: str
-    channel: str
-    planes: int
-    bytes_read: int
-    bytes_written: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """A run, foretold.
-
-    Attributes
-    ----------
-    steps : tuple of Step
-    volume_bytes, scratch_bytes : int
-        Of all volumes, and of what lies in `.cloudreg` at most.
-    memory : int
-        Bytes that all processes take at least.
-    jobs : int
-    """
-
-    steps: tuple[Step, ...]
-    volume_bytes: int
-    scratch_bytes: int
-    memory: int
-    jobs: int
-
-    @property
-    def disk_bytes(self) -> int:
-        """What OUT takes while the run is at work."""
-        return int(_SPARE * self.volume_bytes) + self.scratch_bytes
-
-    @property
-    def minutes(self) -> float:
-        """About how long it takes."""
-        return sum(step.seconds for step in self.steps) / self.jobs / 60
-
-    def to_json(self, out: Path) -> dict[str, Any]:
-        """As a JSON value."""
-        room = Room.at(out)
-        return {
-            "steps": [asdict(step) for step in self.steps],
-            "planes_decoded": sum(step.planes for step in self.steps),
-            "bytes_read": sum(step.bytes_read for step in self.steps),
-            "bytes_written": sum(step.bytes_written for step in self.steps),
-            "disk_needed": self.disk_bytes,
-            "disk_free": room.free,
-            "disk": str(room.mount),
-            "memory": self.memory,
-            "jobs": self.jobs,
-            "minutes": round(self.minutes, 2),
-        }
-
-    def in_words(self, out: Path) -> str:
-        """For a person."""
-        room = Room.at(out)
-        lines = [f"{'step':<24}{'planes':>10}{'read':>12}{'written':>12}{'core min':>10}"]
-        for step in self.steps:
-            sizes = f"{gigabytes(step.bytes_read):>12}{gigabytes(step.bytes_written):>12}"
-            lines.append(
-                f"{step.name + ' ' + step.channel:<24}{step.planes:>10,}{sizes}{step.seconds / 60:>10.1f}"
-            )
-        return "\n".join(
-            [
-                *lines,
-                f"disk      about {gigabytes(self.disk_bytes)} in {out}",
-                f"          {gigabytes(room.free)} free on {room.mount}",
-                f"memory    at least {gigabytes(self.memory)} for {self.jobs} job(s)",
-                f"time      about {self.minutes:.1f} minutes with {self.jobs} job(s), if the disk keeps up",
-            ]
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cloudreg_cli.plan import Forecast, Scope, foretell
+from cloudreg_cli.plan import Scope
 from cloudreg_correct.memory import bias_bytes, shading_bytes
 from cloudreg_correct.shading import background_choice
 from cloudreg_io.run.memory import Budget, Need, Programs
@@ -92,18 +92,6 @@ class Raw:
     aligned: str
     report: Report
     fingerprint: str
-
-
-def plan_run(acquisition: Path, out: Path, options: RunOptions, jobs: int = 1) -> Forecast:
-    """What `run_acquisition` with the same arguments would read, write, need and take. Nothing is written.
-
-    Raises
-    ------
-    CloudRegError
-        It would be refused, for another reason than the room on the disk.
-    """
-    raw = prepared(acquisition, out, options)
-    return foretell(scope(options, raw), require_sensible(options, raw.part, raw.aligned, jobs), jobs)
 
 
 def prepared(acquisition: Path, out: Path, options: RunOptions) -> Raw:

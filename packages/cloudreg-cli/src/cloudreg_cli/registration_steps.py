@@ -5,16 +5,20 @@ Nothing of cloudreg-register is imported unless a registration is wanted: torch 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from cloudreg_cli.forecast import Forecast, Step
 from cloudreg_cli.prepare import PROGRAMS, Raw, RunOptions, fusion
 from cloudreg_io.errors import InputError
 from cloudreg_io.run import Run
 from cloudreg_io.run.memory import Budget, Programs
 from cloudreg_io.space import Grid, vector3
-from cloudreg_io.volumes import open_volume
+from cloudreg_io.volumes import VolumeSpec, open_volume
 from cloudreg_stitch.fusion import FusionReport, lay_out
 from cloudreg_stitch.placement import Placement
 
@@ -36,11 +40,14 @@ class PreparedRegistration:
         The one that is registered.
     choice : Choice
     of_atlas : AtlasInputs
+    memory : int
+        Bytes that all processes take at least.
     """
 
     channel: str
     choice: Choice
     of_atlas: AtlasInputs
+    memory: int
 
 
 def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedRegistration | None:
@@ -60,7 +67,9 @@ def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedR
             )
         return None
     from cloudreg_io.space import Orientation
-    from cloudreg_register.stage.inputs import load_atlas
+    from cloudreg_register.images.plausible import require_larger_than
+    from cloudreg_register.lddmm.levels import unit_length
+    from cloudreg_register.stage.inputs import load_atlas, require_possible
     from cloudreg_register.stage.registering import needs
 
     channel = raw.data.channel(wanted) if wanted else raw.aligned
@@ -72,8 +81,36 @@ def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedR
     Orientation(options.registration.orientation)
     of_atlas = load_atlas(options.registration, options.memory)
     programs = Programs(PROGRAMS.first + _TORCH.first, PROGRAMS.each + _TORCH.each)
-    Budget.of(options.memory, jobs, programs).require(*needs(_volume_grid(options, raw, channel), of_atlas))
-    return PreparedRegistration(channel, options.registration, of_atlas)
+    budget = Budget.of(options.memory, jobs, programs)
+    spec = _volume(options, raw, channel)
+    grid = Grid(spec.size, vector3(spec.voxel_size))
+    needed = needs(grid, of_atlas)
+    budget.require(*needed)
+    require_possible(channel, grid, options.registration, of_atlas)
+    require_larger_than(grid, unit_length(of_atlas.image.mip0), channel)
+    return PreparedRegistration(channel, options.registration, of_atlas, max(map(budget.least, needed)))
+
+
+def with_registration(
+    forecast: Forecast, registration: PreparedRegistration, options: RunOptions, raw: Raw
+) -> Forecast:
+    """The forecast of a run whose volumes are registered in the end."""
+    from cloudreg_register.stage.forecast import foretell_registration
+
+    volumes = {channel: _volume(options, raw, channel) for channel in raw.channels}
+    voxels = sum(
+        np.dtype(spec.dtype).itemsize * math.prod(scale.size) for spec in volumes.values() for scale in spec.scales
+    )
+    told = foretell_registration(
+        registration.of_atlas,
+        registration.choice,
+        registration.channel,
+        volumes,
+        forecast.volume_bytes / voxels,
+    )
+    steps = [Step(planes=0, **asdict(expense)) for expense in told.expenses]
+    memory = max(forecast.memory, registration.memory)
+    return replace(forecast.then(steps, told.scratch_bytes), memory=memory)
 
 
 def register_brain(
@@ -94,8 +131,7 @@ def register_brain(
     return {"channel": registration.channel, "atlas": registration.of_atlas.atlas.name, **done.to_json()}
 
 
-def _volume_grid(options: RunOptions, raw: Raw, channel: str) -> Grid:
-    """About the voxels of the volume that will be fused."""
+def _volume(options: RunOptions, raw: Raw, channel: str) -> VolumeSpec:
+    """About the volume that will be fused."""
     source = raw.part.source(channel, fill_missing=options.missing == "fill")
-    layout, _ = lay_out(source, Placement.by_stage(source.grid), fusion(options, source.grid, {}))
-    return Grid(layout.size, vector3(source.grid.voxel_size))
+    return lay_out(source, Placement.by_stage(source.grid), fusion(options, source.grid, {}))[1]

@@ -25,7 +25,7 @@ from cloudreg_io.run.memory import Budget, Need, Programs
 from cloudreg_io.run.session import HIDDEN
 from cloudreg_io.volumes.volume import Volume, open_volume
 from cloudreg_register.analysis.region_table import Region
-from cloudreg_register.analysis.regions import BLOCK, TABLE, VOXELS, RegionInputs, measure_regions
+from cloudreg_register.analysis.regions import BLOCK, TABLE, VOXEL_SIZE, VOXELS, RegionInputs, measure_regions
 from cloudreg_register.atlases.midplane import Midplane
 from cloudreg_register.transforms.points import read_blocks
 
@@ -63,7 +63,7 @@ class MeasurementOptions:
     structures: str | None = None
     channels: tuple[str, ...] = ()
     points: Path | None = None
-    voxel_size: float = 25.0
+    voxel_size: float = VOXEL_SIZE
     hemispheres: bool = True
 
     def to_json(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from cloudreg_register.analysis.tally import Tally
 from cloudreg_register.atlases.midplane import Midplane
 
 TABLE = "registration/regions.csv"
+VOXEL_SIZE = 25.0  # µm: voxels are counted on the coarsest level that has none larger
 BLOCK = 512  # voxels x and y that are counted at a time
 _SORTED = "region points.npy"
 VOXELS, _POINTS, _TABLE = "regions", "region points", "region table"  # the stages
@@ -60,7 +61,7 @@ class RegionInputs:
     channels: Mapping[str, Volume] = field(default_factory=dict)
     midplane: Midplane | None = None
     points: NDArray[np.float64] | None = None
-    voxel_size: float = 25.0
+    voxel_size: float = VOXEL_SIZE
     upstream: str = ""
 
     def __post_init__(self) -> None:

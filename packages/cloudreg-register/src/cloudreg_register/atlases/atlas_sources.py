@@ -1,7 +1,7 @@
 """Atlas sources: template and labels at their finest, as they are warped onto a target.
 
 Precomputed volumes are read where they are, block by block. Files and arrays are unpacked to scratch once, where
-all workers can map them.
+all workers can map them; without a run they stay in memory, and nothing is written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cloudreg_register.images.image import Image
 from cloudreg_register.images.plausible import as_label_ids
 from cloudreg_register.stage.inputs import AtlasInputs, grid_of, is_file
 from cloudreg_register.transforms.native import digest_of_array, suited_source
-from cloudreg_register.transforms.sources import FileSource, Source, VolumeSource
+from cloudreg_register.transforms.sources import ArraySource, FileSource, Source, VolumeSource
 from cloudreg_register.transforms.transform import Transform
 
 
@@ -35,7 +35,7 @@ class AtlasSource:
     identity: str
 
 
-def labels_source(run: Run, inputs: AtlasInputs) -> AtlasSource | None:
+def labels_source(run: Run | None, inputs: AtlasInputs) -> AtlasSource | None:
     """The labels, 0 outside of the part that was chosen; None where the atlas has none."""
     atlas, place = inputs.atlas, inputs.atlas.labels
     if place is None:
@@ -53,7 +53,7 @@ def labels_source(run: Run, inputs: AtlasInputs) -> AtlasSource | None:
     return _unpacked(run, array, aligned)
 
 
-def template_source(run: Run, inputs: AtlasInputs, transform: Transform) -> AtlasSource:
+def template_source(run: Run | None, inputs: AtlasInputs, transform: Transform) -> AtlasSource:
     """The template, 0 outside of the part that was chosen."""
     atlas, place = inputs.atlas, inputs.atlas.template
     grid = grid_of(place, atlas.voxel_size)
@@ -88,7 +88,9 @@ def _storable(array: NDArray[Any]) -> NDArray[Any]:
 _IMAGES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32")
 
 
-def _unpacked(run: Run, array: NDArray[Any], grid: Grid) -> AtlasSource:
+def _unpacked(run: Run | None, array: NDArray[Any], grid: Grid) -> AtlasSource:
+    if run is None:
+        return AtlasSource(ArraySource(array, grid), "")
     identity = digest({"voxels": digest_of_array(array), "grid": grid.to_json()})
     path = run.scratch / "atlas" / f"{identity}.npy"
     source = FileSource(path, grid) if path.exists() else FileSource.write(path, array, grid)

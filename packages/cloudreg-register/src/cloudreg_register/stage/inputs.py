@@ -21,9 +21,11 @@ from cloudreg_io.volumes import open_volume
 from cloudreg_register.atlases.atlas import Atlas
 from cloudreg_register.atlases.atlas_part import AtlasPart
 from cloudreg_register.images.extent import ExtentCheck, check_extent, judged
+from cloudreg_register.images.frame import Frame
 from cloudreg_register.images.image import Image, load_image
 from cloudreg_register.images.plausible import as_label_ids, require_larger_than, require_same_extent
 from cloudreg_register.lddmm.affine import AffineMode
+from cloudreg_register.lddmm.device import Device, chosen_device
 from cloudreg_register.lddmm.levels import default_resolution, unit_length
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.start.initial import initial_affine
@@ -78,6 +80,11 @@ class Inputs:
         """The template."""
         return self.of_atlas.image
 
+    @property
+    def frames(self) -> tuple[Frame, Frame]:
+        """Of atlas and target."""
+        return self.atlas.frame, self.target.frame
+
     def identity(self) -> dict[str, str]:
         """Fingerprints of what is registered."""
         return {"target": fingerprint(self.target), "atlas": fingerprint(self.atlas)}
@@ -123,8 +130,8 @@ def load_inputs(place: str, choice: Choice, of_atlas: AtlasInputs, memory: int |
     ------
     NotFoundError, InputError, ToolError
     """
-    if not choice.any_extent:
-        _require_comparable(place, choice, of_atlas.image)
+    grid = grid_of(place, None if choice.voxel_size is None else VoxelSize.of(choice.voxel_size))
+    require_possible(place, grid, choice, of_atlas)
     target = load_image(
         place,
         resolution_um=of_atlas.resolution,
@@ -133,35 +140,53 @@ def load_inputs(place: str, choice: Choice, of_atlas: AtlasInputs, memory: int |
         memory=memory,
     )
     extent = check_extent(target, of_atlas.image, choice.scale)
-    if not choice.any_extent:
+    # a search finds out which axes were exchanged
+    if not (choice.any_extent or (choice.search and extent.verdict == "axes exchanged")):
         extent.require()
     require_larger_than(target.grid, unit_length(of_atlas.image.mip0), target.name)
-    inputs = Inputs(place, target, of_atlas, extent)
-    _require_landmarks(inputs, choice)
-    return inputs
+    return Inputs(place, target, of_atlas, extent)
 
 
-def landmark_pairs(inputs: Inputs, landmarks: tuple[str, str]) -> Pairs:
+def require_possible(name: str, target: Grid, choice: Choice, of_atlas: AtlasInputs) -> None:
+    """Refuse what can be seen to be wrong before a target is read, or made: device, size, landmarks.
+
+    Parameters
+    ----------
+    name : str
+        Of the target.
+    target : Grid
+    choice : Choice
+    of_atlas : AtlasInputs
+
+    Raises
+    ------
+    NotFoundError, InputError, ToolError
+    """
+    chosen_device(Device(choice.device))
+    frame = Frame(target.size, VoxelSize.of(target.spacing), Orientation(choice.orientation), name)
+    if not choice.any_extent:
+        _require_comparable(frame, of_atlas.image)
+    if choice.landmarks is not None:
+        _require_landmarks((of_atlas.image.frame, frame), choice, choice.landmarks)
+
+
+def landmark_pairs(frames: tuple[Frame, Frame], landmarks: tuple[str, str]) -> Pairs:
     """The landmarks of two files that have one name, in atlas and target.
 
     Raises
     ------
     NotFoundError, InputError
     """
-    frames = (inputs.atlas.frame, inputs.target.frame)
     atlas, target = (
         read_landmarks(place, voxel_size=frame.voxel_size) for place, frame in zip(landmarks, frames, strict=True)
     )
     return paired(atlas, target)
 
 
-def _require_landmarks(inputs: Inputs, choice: Choice) -> None:
+def _require_landmarks(frames: tuple[Frame, Frame], choice: Choice, landmarks: tuple[str, str]) -> None:
     """Refuse landmarks that would be found useless when there has been work."""
-    if choice.landmarks is None:
-        return
-    pairs = landmark_pairs(inputs, choice.landmarks)
+    pairs = landmark_pairs(frames, landmarks)
     if choice.landmarks_for != "cost":
-        frames = (inputs.atlas.frame, inputs.target.frame)
         start = initial_affine(*(frame.orientation for frame in frames), scale=choice.scale)
         fitted_affine(pairs, *frames, start, AffineMode(choice.affine_mode))
 
@@ -175,13 +200,13 @@ def _require_ids(labels: str | NDArray[Any]) -> None:
         as_label_ids(read_voxels(header), labels)
 
 
-def _require_comparable(place: str, choice: Choice, atlas: Image) -> None:
+def _require_comparable(target: Frame, atlas: Image) -> None:
     """Refuse volumes so much larger or smaller than the atlas that reading them makes no sense."""
-    grid = grid_of(place, None if choice.voxel_size is None else VoxelSize.of(choice.voxel_size))
-    axes, _ = atlas.orientation.permutation_to(Orientation(choice.orientation))
+    axes, _ = atlas.orientation.permutation_to(target.orientation)
     extent = [atlas.mip0.extent[axis] for axis in axes]
-    if not 1 / _INCOMPARABLE < max(grid.extent) / max(extent) < _INCOMPARABLE:
-        judged(grid.extent, extent, extent, grid.spacing, place, choice.orientation).require()
+    if not 1 / _INCOMPARABLE < max(target.extent) / max(extent) < _INCOMPARABLE:
+        voxel_size = tuple(target.voxel_size)
+        judged(target.extent, extent, extent, voxel_size, target.name, target.orientation.code).require()
 
 
 def grid_of(place: str | NDArray[Any], voxel_size: VoxelSize | None, option: str = "--voxel-size") -> Grid:

@@ -97,7 +97,7 @@ def found_start(inputs: Inputs, choice: Choice, progress: Progress = NO_PROGRESS
     """
     stated = stated_start(inputs, choice)
     if choice.landmarks is not None and choice.landmarks_for != "cost":
-        pairs = landmark_pairs(inputs, choice.landmarks)
+        pairs = landmark_pairs(inputs.frames, choice.landmarks)
         mode = AffineMode(choice.affine_mode)
         fitted = fitted_affine(pairs, inputs.atlas.frame, inputs.target.frame, stated, mode)
         return Start(fitted, {"by": "landmarks", "landmarks": list(pairs.names)})
@@ -133,14 +133,14 @@ def landmark_term(inputs: Inputs, choice: Choice) -> LandmarkTerm | None:
     """The landmarks that pull at the map, if any shall."""
     if choice.landmarks is None or choice.landmarks_for == "start":
         return None
-    pairs = landmark_pairs(inputs, choice.landmarks)
+    pairs = landmark_pairs(inputs.frames, choice.landmarks)
     return LandmarkTerm.of(pairs, inputs.atlas.frame, inputs.target.frame, choice.landmark_sigma)
 
 
 def _landmark_identity(inputs: Inputs, choice: Choice) -> str | None:
     if choice.landmarks is None or choice.landmarks_for == "cost":
         return None
-    pairs = landmark_pairs(inputs, choice.landmarks)
+    pairs = landmark_pairs(inputs.frames, choice.landmarks)
     return digest([pairs.names, pairs.atlas.tolist(), pairs.target.tolist()])
 
 

@@ -97,7 +97,7 @@ def test_the_plan_counts_what_the_run_reads_and_writes_nothing(whole, tmp_path):
 def test_a_disk_that_will_be_too_small_is_told_with_the_figures(tmp_path):
     room = Room(free=2_000_000_000, mount=tmp_path)
     room.require(2_000_000_000, tmp_path / "out")
-    with pytest.raises(ToolError, match=r"out will need about 2.1 GB; 2.0 GB are free on"):
+    with pytest.raises(ToolError, match=r"out will need about 2.1GB; 2GB are free on"):
         room.require(2_100_000_000, tmp_path / "out")
     assert Room.at(tmp_path / "not" / "there").free > 0
 

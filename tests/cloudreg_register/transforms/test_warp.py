@@ -1,3 +1,4 @@
+import math
 from functools import cache
 
 import numpy as np
@@ -150,11 +151,33 @@ def test_blocks_and_bounded_reads_change_nothing(monkeypatch, tmp_path):
     ]
     grid = TARGET.grid().crop(Bounds((20, 30, 5), (100, 101, 38)))
     whole = [Warp(transform, source, grid, to="target", labels=True).whole() for source in sources]
-    monkeypatch.setattr(module, "_LARGEST_READ", 20000)
+    monkeypatch.setattr(module, "LARGEST_READ", 20000)
     monkeypatch.setattr(module, "_BLOCK", (64, 64, 64))
     whole += [Warp(transform, source, grid, to="target", labels=True).whole() for source in sources]
     for other in whole[1:]:
         np.testing.assert_array_equal(whole[0], other)
+
+
+def test_an_image_that_is_averaged_is_made_in_pieces_that_fit(monkeypatch):
+    transform = transform_of()
+    image = np.random.default_rng(0).random(LABEL_GRID.shape, np.float32)
+    warped = Warp(
+        transform,
+        ArraySource(image, LABEL_GRID),
+        TARGET.grid().with_spacing((80, 80, 90)),
+        to="target",
+        labels=False,
+    )
+    assert math.prod(warped._samples) > 8
+    whole, pulled = warped.whole(), []
+    pull = Warp._pulled
+    monkeypatch.setattr(module, "_LARGEST_FINE", 5000)
+    monkeypatch.setattr(
+        Warp, "_pulled", lambda self, box, dtype: pulled.append(box.voxels) or pull(self, box, dtype)
+    )
+    np.testing.assert_allclose(warped.whole(), whole, atol=1e-5)
+    assert len(pulled) > 1
+    assert max(pulled) <= 5000
 
 
 def test_a_level_is_chosen_and_averaged_further(tmp_path):

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloudreg_io.run.disk import Room, gigabytes
+from cloudreg_io.run.disk import Room
+from cloudreg_io.run.memory import readable
 
 _SPARE = 1.1  # of what is estimated to be written
 
@@ -89,16 +90,16 @@ class Forecast:
         room = Room.at(out)
         lines = [f"{'step':<26}{'planes':>10}{'read':>12}{'written':>12}{'core min':>10}"]
         for step in self.steps:
-            sizes = f"{gigabytes(step.bytes_read):>12}{gigabytes(step.bytes_written):>12}"
+            sizes = f"{readable(step.bytes_read):>12}{readable(step.bytes_written):>12}"
             lines.append(
                 f"{step.name + ' ' + step.channel:<26}{step.planes:>10,}{sizes}{step.seconds / 60:>10.1f}"
             )
         return "\n".join(
             [
                 *lines,
-                f"disk      about {gigabytes(self.disk_bytes)} in {out}",
-                f"          {gigabytes(room.free)} free on {room.mount}",
-                f"memory    at least {gigabytes(self.memory)} for {self.jobs} job(s)",
+                f"disk      about {readable(self.disk_bytes)} in {out}",
+                f"          {readable(room.free)} free on {room.mount}",
+                f"memory    at least {readable(self.memory)} for {self.jobs} job(s)",
                 f"time      about {self.minutes:.1f} minutes with {self.jobs} job(s), if the disk keeps up",
             ]
         )

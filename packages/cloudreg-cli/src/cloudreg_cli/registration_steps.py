@@ -70,7 +70,7 @@ def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedR
     from cloudreg_register.images.plausible import require_larger_than
     from cloudreg_register.lddmm.levels import unit_length
     from cloudreg_register.stage.inputs import load_atlas, require_possible
-    from cloudreg_register.stage.registering import needs
+    from cloudreg_register.stage.memory import needs
 
     channel = raw.data.channel(wanted) if wanted else raw.aligned
     if channel not in raw.channels:
@@ -84,7 +84,7 @@ def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedR
     budget = Budget.of(options.memory, jobs, programs)
     spec = _volume(options, raw, channel)
     grid = Grid(spec.size, vector3(spec.voxel_size))
-    needed = needs(grid, of_atlas)
+    needed = needs(grid, of_atlas, classic=options.registration.classic is not None)
     budget.require(*needed)
     require_possible(channel, grid, options.registration, of_atlas)
     require_larger_than(grid, unit_length(of_atlas.image.mip0), channel)

@@ -123,7 +123,7 @@ def volume(
     """
     import json
 
-    from cloudreg_register.transforms.apply import transform_volume
+    from cloudreg_register.transforms.apply_volume import transform_volume
 
     reports = transform_volume(
         source,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cloudreg_io.errors import ToolError
 from cloudreg_io.files.atomic import mount_of
+from cloudreg_io.run.memory import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,6 @@ class Room:
         """
         if needed > self.free:
             raise ToolError(
-                f"{folder} will need about {gigabytes(needed)}; {gigabytes(self.free)} are free on {self.mount}",
+                f"{folder} will need about {readable(needed)}; {readable(self.free)} are free on {self.mount}",
                 fix="free some space, or choose an OUT on another disk; --bounds tries a corner first",
             )
-
-
-def gigabytes(size: float) -> str:
-    """A number of bytes for a person."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -121,7 +121,7 @@ class Budget:
 
 
 def readable(size: float) -> str:
-    """A number of bytes as --memory takes it, rounded up."""
+    """A number of bytes for a person, as --memory takes it; rounded up."""
     unit, name = (1e9, "GB") if size >= 1e9 else (1e6, "MB")
     return f"{math.ceil(size / unit * 100) / 100 if unit == 1e9 else math.ceil(size / unit):g}{name}"
 

@@ -20,7 +20,7 @@ from cloudreg_register.lddmm.regulariser import fft_size
 from cloudreg_register.preparation.illumination import logarithm
 from cloudreg_register.preparation.missing_data import imaged_weights, standardised
 
-_MARGIN = 2.0  # units of nothing around the atlas: two widths of the kernel
+MARGIN = 2.0  # units of nothing around the atlas: two widths of the kernel
 _QUANTILES = (0.1, 0.9)
 
 
@@ -81,7 +81,7 @@ def _power_law(seen: NDArray[np.float32], imaged: NDArray[np.float32]) -> NDArra
 
 def _padded(array: NDArray[np.float32], grid: Grid, unit: float) -> tuple[NDArray[np.float32], Grid]:
     """An atlas with its darkest value around it, on a grid of lengths that are quick to transform."""
-    margins = [math.ceil(_MARGIN * unit / step) for step in grid.spacing]
+    margins = [math.ceil(MARGIN * unit / step) for step in grid.spacing]
     size = [fft_size(n + 2 * m) for n, m in zip(grid.size, margins, strict=True)]
     ends = [(m, total - n - m) for n, m, total in zip(grid.size, margins, size, strict=True)]
     origin = [o - m * s for o, m, s in zip(grid.origin, margins, grid.spacing, strict=True)]

@@ -101,9 +101,9 @@ class Schedule:
             When the work began, on the clock `time.monotonic`.
         """
         images = self._images
-        maps = list(inverses(state.velocity, images.on_atlas))
-        moments = [carried(images.atlas, each, images.on_atlas) for each in maps[:-1]]
-        deformed = self._deformed(maps[-1], state.affine)
+        maps = inverses(state.velocity, images.on_atlas)  # one at a time: they are large
+        moments = [carried(images.atlas, next(maps), images.on_atlas) for _ in range(_PARTS)]
+        deformed = self._deformed(next(maps), state.affine)
         expected, slope = state.contrast.at(deformed)
         parts, unlikely = self._weights(state, expected)
         weight = parts[0] * images.imaged

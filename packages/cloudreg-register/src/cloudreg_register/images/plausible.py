@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError, ToolError
-from cloudreg_io.run.memory import machine_memory
+from cloudreg_io.run.memory import machine_memory, readable
 from cloudreg_io.space import Grid
+from cloudreg_register.memory import reading_bytes
 
-# reading takes up to 2.5 times the voxels' bytes; the float32 result and its resampled copy come on top
-_READING, _RESULT = 2.5, 8
 _FEWEST = 4
 
 
@@ -26,12 +24,12 @@ def require_memory(size: Sequence[int], dtype: Any, name: str, memory: int | Non
     ToolError
         Stating what is needed and what may be used.
     """
-    needed = math.prod(size) * (_READING * np.dtype(dtype).itemsize + _RESULT)
+    needed = reading_bytes(size, dtype)
     limit = machine_memory() // 2 if memory is None else memory
     if needed > limit:
         raise ToolError(
-            f"{name}: {' × '.join(map(str, size))} voxels take about {needed / 1e9:.2g} GB of memory; "
-            f"{limit / 1e9:.2g} GB may be used",
+            f"{name}: {' × '.join(map(str, size))} voxels take about {readable(needed)} of memory; "
+            f"{readable(limit)} may be used",
             fix="choose a larger --resolution, store a coarser copy, or allow more by --memory",
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,20 +11,18 @@ from cloudreg_io.errors import InputError
 from cloudreg_io.files.image import read_image_header
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, executor, open_run
-from cloudreg_io.run.memory import Budget, Need, Programs
+from cloudreg_io.run.memory import VOLUMES, Budget
 from cloudreg_io.space import Grid, VoxelSize
-from cloudreg_io.volumes import Volume, VolumeSpec, open_volume
+from cloudreg_io.volumes import Volume, open_volume
 from cloudreg_io.volumes.ingest import IngestOptions, ingest
 from cloudreg_register.analysis.measurement import images_in
+from cloudreg_register.memory import PROGRAMS
 from cloudreg_register.stage.choice import Choice
-from cloudreg_register.stage.inputs import AtlasInputs, Inputs, grid_of, is_file, load_atlas, load_inputs
+from cloudreg_register.stage.inputs import Inputs, grid_of, is_file, load_atlas, load_inputs
+from cloudreg_register.stage.memory import needs, reading_need
 from cloudreg_register.stage.stages import Registered, register_stages
 from cloudreg_register.start.starting import Person
-from cloudreg_register.transforms.native import memory_needed
 
-# Python, torch and cloud-volume in the command and in each worker (estimated; the demo peaks at 743 MB)
-PROGRAMS = Programs(230_000_000, 150_000_000)
-_VOXEL_BYTES = 180  # of the larger of sample and atlas, at the finest level (estimated)
 TARGET = "target"  # in OUT: the copy of a target that is a file
 
 
@@ -65,7 +62,8 @@ def register_target(
         _require_apart(place, out)
         of_atlas = load_atlas(choice, memory)
         budget = Budget.of(memory, jobs, PROGRAMS)
-        budget.require(*needs(_target_grid(place, choice), of_atlas))
+        needed = needs(_target_grid(place, choice), of_atlas, classic=choice.classic is not None)
+        budget.require(*needed, *filter(None, [reading_need(place)]))
         inputs = load_inputs(place, choice, of_atlas, memory)
         with open_run(
             out,
@@ -77,22 +75,8 @@ def register_target(
             overwrite=overwrite,
             progress=progress,
         ) as run:
-            target = _target_volume(run, inputs, choice)
+            target = _target_volume(run, inputs, memory)
             return register_stages(run, inputs, choice, target, _channels(run.out, target, choice), person)
-
-
-def needs(target: Grid, of_atlas: AtlasInputs) -> tuple[Need, ...]:
-    """What a registration takes of the memory, known from the size of the target."""
-    resolution = of_atlas.resolution
-    voxels = max(
-        math.prod(math.ceil(n * min(1.0, s / resolution)) for n, s in zip(grid.size, grid.spacing, strict=True))
-        for grid in (target, of_atlas.image.grid)
-    )
-    spec = VolumeSpec.plan(target.size, target.spacing, np.uint32, layer="segmentation")
-    return (
-        Need(f"registering {voxels:,} voxels", 0, _VOXEL_BYTES * voxels, ("a larger --resolution",)),
-        Need("putting the labels on the target's grid", memory_needed(spec)),
-    )
 
 
 def _target_grid(place: str, choice: Choice) -> Grid:
@@ -110,7 +94,7 @@ def _require_apart(place: str, out: Path) -> None:
         )
 
 
-def _target_volume(run: Run, inputs: Inputs, choice: Choice) -> Volume:
+def _target_volume(run: Run, inputs: Inputs, memory: int | None) -> Volume:
     """The target as a precomputed volume: a file is copied to OUT/target, for regions and viewer to read."""
     if not is_file(inputs.place):
         return open_volume(inputs.place)
@@ -121,7 +105,9 @@ def _target_volume(run: Run, inputs: Inputs, choice: Choice) -> Volume:
         layer="image",
         dtype="float32" if stored.itemsize == 8 else None,
     )
-    return ingest(run, path, run.out / TARGET, options, channel=TARGET).volume
+    if memory is not None:  # ingest counts fewer programs than are loaded here
+        memory -= Budget.of(memory, run.jobs, PROGRAMS).fixed - Budget.of(memory, run.jobs, VOLUMES).fixed
+    return ingest(run, path, run.out / TARGET, options, memory=memory, channel=TARGET).volume
 
 
 def _channels(out: Path, target: Volume, choice: Choice) -> Mapping[str, Volume]:

@@ -25,7 +25,8 @@ from cloudreg_register.transforms.sources import ArraySource, Source
 from cloudreg_register.transforms.transform import Mapper, Transform
 
 _CELL = 24  # voxels along an axis, about: smaller cells cost more calls, larger ones hold more borders
-_LARGEST_READ = 1 << 26  # voxels of a source in memory at a time
+LARGEST_READ = 1 << 24  # voxels of a source in memory at a time
+_LARGEST_FINE = 1 << 23  # places that are evaluated before they are averaged
 _BLOCK: Vector3i = (512, 128, 32)
 # Of a sample: places that should fall between two samples exactly must not be decided by rounding errors.
 _TIE = 1e-4
@@ -91,6 +92,11 @@ class Warp:
         """A box of the grid, [z, y, x] of the source's dtype."""
         if self._samples == (1, 1, 1):
             return self._pulled(bounds, self._source.dtype)
+        if bounds.voxels * math.prod(self._samples) > _LARGEST_FINE and (halves := _halves(bounds, (1, 1, 1))):
+            result = np.empty(bounds.shape, self._source.dtype)
+            for half in halves:
+                result[half.slices(bounds.lower)] = self.block(half)
+            return result
         lower, upper = (
             vector3i([n * k for n, k in zip(corner, self._samples, strict=True)])
             for corner in (bounds.lower, bounds.upper)
@@ -112,7 +118,7 @@ class Warp:
         box = self._reach(lattice).intersection(Bounds.of_size(self._source.grid.size))
         if box.is_empty:
             return
-        if self._source.voxels_read(box) > _LARGEST_READ and (halves := _halves(bounds, self._cell)):
+        if self._source.voxels_read(box) > LARGEST_READ and (halves := _halves(bounds, self._cell)):
             for half in halves:
                 self._fill(result[half.slices(bounds.lower)], half, lattice.part(half))
             return

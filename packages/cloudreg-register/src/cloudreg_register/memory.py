@@ -1,0 +1,40 @@
+"""What registration takes of the memory, at most; what cannot be made smaller is asked for before any work.
+
+Measured by `python benchmarks/register_memory.py`: its figures are in the comments. What is asked for is 6 to 29 %
+more, as the bytes of a voxel become fewer where there are many. The search for a start takes less than any of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cloudreg_io.run.memory import Programs
+
+# Python, torch, SciPy, Numba and its compiler, cloud-volume: what processes share, what each has for itself
+PROGRAMS = Programs(240_000_000, 220_000_000)
+# MB of the whole process: 528 for 0.20 million voxels, 773 for 0.59, 1160 for 1.60, 2033 for 4.67
+_REGISTER, _REGISTER_VOXEL = 110_000_000, 440
+# with the margin: 563 for 0.33 million voxels, 1024 for 0.96, 1838 for 2.62
+_CLASSIC, _CLASSIC_VOXEL = 70_000_000, 580
+# reading takes up to 2.5 times the voxels' bytes; the float32 result and its resampled copy come on top
+_READING, _RESULT = 2.5, 8
+
+
+def register_bytes(voxels: int) -> int:
+    """Memory to find the map: `voxels` has the larger of sample and atlas at the finest level."""
+    return _REGISTER + _REGISTER_VOXEL * voxels
+
+
+def classic_bytes(voxels: int) -> int:
+    """The same of the original's schedule; `voxels` with its margin around both."""
+    return _CLASSIC + _CLASSIC_VOXEL * voxels
+
+
+def reading_bytes(size: Sequence[int], dtype: Any) -> int:
+    """Memory to read voxels of a type into an image, and to bring that to another voxel size."""
+    item: int = np.dtype(dtype).itemsize
+    return math.ceil(math.prod(size) * (_READING * item + _RESULT))

@@ -103,7 +103,8 @@ class Contrast:
 def _normal_equations(moments: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
     """Matrix [..., n, n], right side [..., n] and Σ J² [...] from moments [..., 3 order + 3]."""
     n = order + 1
-    index = torch.arange(n)[:, None] + torch.arange(n)
+    powers = torch.arange(n, device=moments.device)
+    index = powers[:, None] + powers
     return moments[..., index], moments[..., 2 * order + 1 : 2 * order + 1 + n], moments[..., -1]
 
 

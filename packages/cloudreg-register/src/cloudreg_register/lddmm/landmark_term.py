@@ -47,7 +47,7 @@ class Pull:
     def nothing(cls, fields: Tensor) -> Pull:
         """Without landmarks, given the affine map's fields [k, 3, z, y, x] on the velocity's grid."""
         none = fields.new_zeros(())
-        return cls(0.0, none, none.double(), none)
+        return cls(0.0, none, none.double().cpu(), none)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

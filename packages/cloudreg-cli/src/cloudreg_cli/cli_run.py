@@ -212,7 +212,7 @@ def run(
     from cloudreg_cli.summary import in_words
 
     choice = target.choice(registration)
-    if target.confirm and not sys.stdin.isatty():
+    if target.confirm and not (sys.stdin and sys.stdin.isatty()):  # None where it was closed
         raise typer.BadParameter(
             "--confirm asks in a terminal, and this is none: leave it out, and say how the brain lies with "
             "--rotation and --translation, or --search-rotations; qc/start.npz shows the start afterwards"

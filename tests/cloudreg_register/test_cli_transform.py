@@ -169,4 +169,5 @@ def test_a_process_says_what_is_wrong_and_exits_with_1(tmp_path, folder):
     assert done.returncode == 1
     assert "line 2, column x: 'a' is not a finite number" in done.stderr
     assert "Traceback" not in done.stderr
-    assert subprocess.run([*command, "brain"], capture_output=True, check=False).returncode == 2
+    words = ["points", source, tmp_path / "o.csv", "--transform", folder, "--to", "brain"]
+    assert CliRunner().invoke(app, [str(word) for word in words]).exit_code == 2

@@ -9,8 +9,8 @@ from cloudreg_register.lddmm.options import RegisterOptions
 from cloudreg_register.start.initial import initial_affine
 from cloudreg_register.start.search import Candidate, mirror_note, quarter_turns, search_start
 
-EDGE = (100.0, 100.0, 100.0)
-ATLAS = Grid((30, 20, 24), EDGE).centred()
+EDGE = (125.0, 125.0, 125.0)
+ATLAS = Grid((24, 16, 20), EDGE).centred()
 # where spots lie in µm (anterior, superior, to either side), how wide and how bright they are
 SPOTS = [
     (900, 100, 300, 260, 1.0),
@@ -42,7 +42,7 @@ def image(grid, to_animal, code, aside=0.0, seed=0):
 def scene(code, told, motion, aside=0.0):
     """An atlas, a target that lies as `code` but for a motion, while its code is told as `told`; the true map."""
     atlas, ras = Orientation("ARS"), Orientation("RAS")
-    target = Grid((36, 36, 36), EDGE).centred()
+    target = Grid((28, 28, 28), EDGE).centred()
     truth = motion @ initial_affine(atlas, Orientation(code))
     return (
         image(target, initial_affine(atlas, ras) @ truth.inverse(), told, aside, seed=1),

@@ -204,6 +204,17 @@ def test_a_precomputed_target_gets_its_own_levels_and_is_put_on_the_atlas(brain,
     assert sum(int(row["total"]) for row in rows) == array.sum(dtype=np.int64)
 
 
+def test_without_a_table_of_structures_regions_are_known_by_their_ids(brain, tmp_path):
+    out = tmp_path / "out"
+    register_target(brain.place("target"), out, brain.choice(structures=None, iterations=(1, 1, 1)))
+    rows = list(csv.DictReader((out / "registration/regions.csv").open()))
+    assert {int(row["id"]) for row in rows} == set(
+        np.unique(open_volume(out / "registration/labels").read()).tolist()
+    )
+    assert sum(int(row["voxels"]) for row in rows) == brain.case.target.size
+    assert not (out / "registration/structures.csv").exists()
+
+
 class TestStart:
     def test_without_a_translation_the_tissues_meet(self, brain):
         inputs = loaded(brain)

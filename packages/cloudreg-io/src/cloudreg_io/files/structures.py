@@ -171,7 +171,7 @@ def read_structures(place: str | Path | Location) -> StructureTree:
         raise NotFoundError(f"no table of structures at {name}", fix="check the path") from error
     try:
         text = data.decode("utf-8-sig")
-        return StructureTree(tuple(_from_json(text) if text.lstrip()[:1] in ("{", "[") else _from_csv(text)))
+        return _tree(_from_json(text) if text.lstrip()[:1] in ("{", "[") else _from_csv(text))
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not text in UTF-8: {error.reason}", fix="save it in UTF-8") from error
     except InputError as error:
@@ -186,7 +186,14 @@ def structures_of(rows: Iterable[Mapping[str, Any]]) -> StructureTree:
     InputError
         They are not a tree.
     """
-    return StructureTree(tuple(_from_rows(rows)))
+    return _tree(_from_rows(rows))
+
+
+def _tree(structures: Iterable[Structure]) -> StructureTree:
+    """The structures of a table; one without any is another file."""
+    if not (given := tuple(structures)):
+        raise InputError("the table holds no structure")
+    return StructureTree(given)
 
 
 def structures_csv(tree: StructureTree) -> str:
@@ -289,8 +296,6 @@ def _by_id(structures: Iterable[Structure]) -> dict[int, Structure]:
         if structure.id in found:
             raise InputError(f"{_shown(found[structure.id])} and {_shown(structure)} have one id")
         found[structure.id] = structure
-    if not found:
-        raise InputError("the table holds no structure")
     return found
 
 

@@ -117,6 +117,8 @@ def run_app(app: typer.Typer) -> NoReturn:
         With one command, or several.
     """
     _open_streams()
+    # a thread of OpenMP that spins while it waits takes the core from one that works, where cores are shared
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     debug = "--debug" in sys.argv[1:]
     set_up_logging(debug=debug)
     rank = mpi_rank()

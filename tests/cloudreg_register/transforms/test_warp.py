@@ -3,6 +3,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cloudreg_io.space import Affine, Bounds, Grid, Orientation, VoxelSize, resample
 from cloudreg_register.images.frame import Frame
@@ -10,7 +12,7 @@ from cloudreg_register.transforms import warp as module
 from cloudreg_register.transforms.lattice import Lattice, lattice_step
 from cloudreg_register.transforms.sources import ArraySource, FileSource, VolumeSource
 from cloudreg_register.transforms.transform import Transform
-from cloudreg_register.transforms.warp import Warp, samples_per_voxel, warp
+from cloudreg_register.transforms.warp import Warp, samples_per_voxel, warp, with_bits
 from support.small_volumes import means, write_volume
 from support.velocities import ATLAS, TARGET, transform_of
 
@@ -202,3 +204,21 @@ def test_an_atlas_far_away_leaves_zeros():
     labels = np.ones(ATLAS.grid().shape, np.uint32)
     found = warp(transform, labels, ATLAS.grid(), TARGET.grid(), to="target", labels=True)
     assert not found.any()
+
+
+@given(st.floats(width=32), st.integers(2, 23))
+def test_bits_are_the_nearest_value_with_so_many(value, bits):
+    array = np.array([value], np.float32)
+    kept = with_bits(array, bits)
+    assert kept.dtype == np.float32
+    if not np.isfinite(value):
+        assert np.array_equal(kept, array, equal_nan=True)
+    elif abs(value) > np.finfo(np.float32).tiny:
+        assert not kept.view(np.uint32)[0] & ((1 << (24 - bits)) - 1)
+        assert abs(float(kept[0]) - value) <= abs(value) * 2.0**-bits or not np.isfinite(kept[0])
+    assert np.array_equal(with_bits(kept, bits), kept, equal_nan=True)
+
+
+def test_whole_numbers_keep_their_bits():
+    array = np.arange(5000, dtype=np.uint16)
+    assert with_bits(array, 5) is array

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.files.image import SUFFIXES, read_image, read_image_header
+from cloudreg_io.files.image import read_image, read_image_header
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, executor, open_run
 from cloudreg_io.run.memory import Budget, Need
@@ -20,6 +20,7 @@ from cloudreg_io.volumes import Volume, VolumeSpec, open_volume
 from cloudreg_io.volumes.info import to_info
 from cloudreg_io.volumes.spec import Layer
 from cloudreg_register.images.frame import Frame
+from cloudreg_register.images.places import is_file
 from cloudreg_register.images.plausible import as_label_ids
 from cloudreg_register.memory import PROGRAMS, reading_bytes
 from cloudreg_register.transforms.native import Warped, memory_needed, suited_source, warp_volume
@@ -110,7 +111,7 @@ class _Made:
     @property
     def is_volume(self) -> bool:
         """Whether the source is a precomputed volume rather than a file."""
-        return not self.source.lower().endswith(SUFFIXES)
+        return not is_file(self.source)
 
     @property
     def frame(self) -> Frame:

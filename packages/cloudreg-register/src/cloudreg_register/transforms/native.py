@@ -32,8 +32,9 @@ from cloudreg_io.volumes.spec import Compression, Layer
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.transforms.sources import Source, VolumeSource
 from cloudreg_register.transforms.transform import Transform
-from cloudreg_register.transforms.warp import LARGEST_READ, Warp
+from cloudreg_register.transforms.warp import LARGEST_READ, Warp, with_bits
 
+_IMAGE_BITS = 9  # an error of a 1024th at most: the atlas is there to be looked at
 _STRIP = 2048  # voxels along x of one part, about
 # Of a part: its row of chunks and what it leaves for coarser levels; its source, which cloud-volume holds up to
 # three times while it reads; positions and means of what is worked on at a time (measured: 107 MB for labels, 190
@@ -61,6 +62,9 @@ class Warped:
     mips : sequence of (x, y, z) int, optional
         Factors of its levels; the target's, so that a viewer shows both at one level.
     compression : str
+    bits : int, optional
+        Significant bits of floating-point samples. More would be noise of the interpolation that no codec can
+        compress; by default all.
     """
 
     source: Source
@@ -71,6 +75,7 @@ class Warped:
     voxel_size: VoxelSize | None = None
     mips: Sequence[Vector3i] | None = None
     compression: Compression = "gzip"
+    bits: int | None = None
 
     def grid(self, transform: Transform) -> Grid:
         """The voxels of the new volume, in the physical frame of what it lives in."""
@@ -108,9 +113,8 @@ def labels_on_target(source: Source, identity: str, out: Path, target: Volume | 
 def atlas_on_target(source: Source, identity: str, out: Path, target: Volume | None = None) -> Warped:
     """The atlas's image on the target's own grid, at OUT/registration/atlas_on_target."""
     mips = None if target is None else target.spec.mips
-    return Warped(
-        source, identity, str(out / "registration" / "atlas_on_target"), "target", labels=False, mips=mips
-    )
+    url = str(out / "registration" / "atlas_on_target")
+    return Warped(source, identity, url, "target", labels=False, mips=mips, bits=_IMAGE_BITS)
 
 
 def target_on_atlas(
@@ -260,7 +264,8 @@ def _warp_part(part: _Part) -> dict[str, int]:
     with SlabWriter(part.made, part.scratch, part.z, part.x) as writer:
         for y in range(0, height, rows):
             lower = (part.x[0], y, part.z[0])
-            writer.write(warp.block(Bounds(lower, (part.x[1], min(y + rows, height), part.z[1]))))
+            block = warp.block(Bounds(lower, (part.x[1], min(y + rows, height), part.z[1])))
+            writer.write(block if part.warped.bits is None else with_bits(block, part.warped.bits))
     return writer.result()
 
 

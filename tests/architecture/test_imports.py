@@ -14,6 +14,18 @@ MAY_IMPORT = {
     **{library: {"cloudreg_io"} for library in LIBRARIES},
     "cloudreg_cli": {"cloudreg_io", *LIBRARIES},
 }
+# of cloudreg_register, from the ground up: each imports what is below it. Only start and lddmm know each other: a
+# start is in the terms of the map, and the search for one takes steps of it
+FLOORS = (
+    {"memory"},
+    {"images"},
+    {"atlases", "preparation", "transforms"},
+    {"start", "lddmm"},
+    {"analysis", "classic"},
+    {"stage"},
+    {"cli_options"},
+    {"cli", "cli_analysis", "cli_transform"},
+)
 HEAVY = {"torch", "numba", "numpy", "SimpleITK", "cloudvolume", "boto3", "scipy"}
 
 
@@ -22,25 +34,43 @@ def modules():
 
 
 def imported(path):
-    """(name of the top-level package, line) of every import, wherever in the file it stands."""
+    """(name of the module, line) of every import, wherever in the file it stands."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((alias.name.split(".")[0], node.lineno) for alias in node.names)
+            yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module.split(".")[0], node.lineno
+            yield node.module, node.lineno
 
 
 def test_imports_keep_the_directions():
     wrong = []
     for path in modules():
         package = path.relative_to(PACKAGES).parts[2]
-        for name, line in imported(path):
+        for module, line in imported(path):
+            name = module.split(".")[0]
             if name.startswith("cloudreg_") and name != package and name not in MAY_IMPORT[package]:
                 # the one exception of the design: the stitch command may apply corrections
                 if (path.parts[-2:], name) == (("cloudreg_stitch", "cli.py"), "cloudreg_correct"):
                     continue
                 wrong.append(f"{path.relative_to(PACKAGES)}:{line} imports {name}")
     assert len(modules()) > 50
+    assert wrong == []
+
+
+def test_folders_of_registration_import_downwards():
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    home = PACKAGES / "cloudreg-register/src/cloudreg_register"
+    wrong, seen = [], set()
+    for path in sorted(home.rglob("*.py")):
+        here = path.relative_to(home).parts[0].removesuffix(".py")
+        for module, line in imported(path):
+            package, there, *_ = (*module.split("."), "")
+            if package != "cloudreg_register" or there == here:
+                continue
+            seen.add((here, there))
+            if floor[there] >= floor[here] and {here, there} != {"start", "lddmm"}:
+                wrong.append(f"{path.relative_to(home)}:{line} imports {module}")
+    assert len(seen) > 20
     assert wrong == []
 
 

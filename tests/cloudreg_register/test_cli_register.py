@@ -17,7 +17,7 @@ from cloudreg_io.volumes import open_volume
 from cloudreg_register.cli import register
 from cloudreg_register.cli_analysis import regions
 from cloudreg_register.stage.registering import register_target
-from cloudreg_register.start.starting import Person, stated_start
+from cloudreg_register.stage.starting import Person, stated_start
 from cloudreg_register.transforms.transform import Transform
 from support.brains import make_brain
 from support.forked import begun, ended
@@ -260,7 +260,7 @@ class TestStart:
         assert not (tmp_path / "out/registration/transform").exists()
 
     def test_landmarks_give_it(self, brain):
-        from cloudreg_register.start.starting import found_start, landmark_term
+        from cloudreg_register.stage.starting import found_start, landmark_term
 
         files = (str(brain.folder / "atlas.csv"), str(brain.folder / "target.csv"))
         inputs = loaded(brain)

@@ -18,7 +18,7 @@ from cloudreg_io.space import VoxelSize
 from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
 from cloudreg_io.volumes import open_volume
 from cloudreg_register.stage.choice import Choice
-from cloudreg_register.start.starting import Person
+from cloudreg_register.stage.starting import Person
 from cloudreg_register.transforms.transform import Transform
 from support.command import cloudreg
 from support.inside import cloudreg_inside

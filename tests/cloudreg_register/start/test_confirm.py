@@ -6,8 +6,8 @@ import pytest
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Affine
 from cloudreg_register.images.image import Image
+from cloudreg_register.stage.start_picture import in_text, start_planes, write_start_picture
 from cloudreg_register.start.confirm import Pose, confirm, parsed_answer
-from cloudreg_register.start.picture import in_text, start_planes, write_start_picture
 
 
 def make(pose):

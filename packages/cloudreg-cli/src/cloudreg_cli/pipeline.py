@@ -46,7 +46,7 @@ from cloudreg_stitch.stage_check import look_at_stage, record_look
 from cloudreg_stitch.survey import overview_survey, survey
 
 if TYPE_CHECKING:
-    from cloudreg_register.start.starting import Person
+    from cloudreg_register.stage.starting import Person
 
 __all__ = ["RunOptions", "plan_run", "run_acquisition", "run_in_pool"]
 

@@ -25,7 +25,7 @@ from cloudreg_stitch.placement import Placement
 if TYPE_CHECKING:
     from cloudreg_register.stage.choice import Choice
     from cloudreg_register.stage.inputs import AtlasInputs
-    from cloudreg_register.start.starting import Person
+    from cloudreg_register.stage.starting import Person
 
 _TORCH = Programs(200_000_000, 120_000_000)  # beside what the other stages load (estimated)
 

@@ -26,7 +26,7 @@ from cloudreg_register.cli_options import TypedRegistration
 
 if TYPE_CHECKING:
     from cloudreg_register.stage.stages import Registered
-    from cloudreg_register.start.starting import Person
+    from cloudreg_register.stage.starting import Person
 
 DRAW_START = "cloudreg_register.draw_start"  # in the context's meta: what draws qc/start.npz, gives the picture
 
@@ -104,7 +104,7 @@ def register(
 
 def at_terminal(context: typer.Context) -> Person:
     """Who is asked to confirm: the one at the terminal. The script that mounts this may know how to draw."""
-    from cloudreg_register.start.starting import Person
+    from cloudreg_register.stage.starting import Person
 
     draw = context.meta.get(DRAW_START)
 

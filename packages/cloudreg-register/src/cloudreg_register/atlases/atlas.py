@@ -16,11 +16,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError, NotFoundError, RemoteError
-from cloudreg_io.files.image import SUFFIXES
 from cloudreg_io.files.structures import StructureTree, read_structures
 from cloudreg_io.space import Orientation, VoxelSize
 from cloudreg_register.atlases.allen import require_template_orientation
 from cloudreg_register.images.image import Image, load_image
+from cloudreg_register.images.places import is_file
 from cloudreg_register.images.plausible import as_label_ids, require_same_extent
 
 ALLEN_TEMPLATE = "s3://open-neurodata/ara_2016/sagittal_50um/average_50um"
@@ -201,5 +201,5 @@ def is_brainglobe_name(atlas: str) -> bool:
     """Whether a text is the name of an atlas, not a place: it looks like one, and nothing here is called so."""
     if atlas.startswith(PREFIX):
         return True
-    is_name = _NAME.fullmatch(atlas) is not None and not atlas.lower().endswith(SUFFIXES)
+    is_name = _NAME.fullmatch(atlas) is not None and not is_file(atlas)
     return is_name and not Path(atlas).exists()

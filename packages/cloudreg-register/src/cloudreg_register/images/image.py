@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.files.image import SUFFIXES, read_image_header, read_voxels
+from cloudreg_io.files.image import read_image_header, read_voxels
 from cloudreg_io.files.location import Location
 from cloudreg_io.space import Grid, Orientation, VoxelSize, resample, vector3, vector3i
 from cloudreg_io.volumes.pyramid import downsample_mode
 from cloudreg_io.volumes.volume import Volume, open_volume
 from cloudreg_register.images.blocks import block_factors, block_reduced, reduced_volume
 from cloudreg_register.images.frame import Frame
+from cloudreg_register.images.places import is_file
 from cloudreg_register.images.plausible import as_label_ids, require_memory, require_signal
 
 # a spacing this near to the wanted one is as good: resampling would only blur
@@ -141,7 +142,7 @@ def load_image(
     """
     code = orientation if isinstance(orientation, Orientation) else Orientation(orientation)
     size = None if voxel_size is None else VoxelSize.of(voxel_size)
-    if str(place).lower().endswith(SUFFIXES):
+    if is_file(str(place)):
         image = _load_file(Location.parse(place), code, size, memory)
         image = _as_labels(image) if labels else _as_float(image)
         if resolution_um is not None:

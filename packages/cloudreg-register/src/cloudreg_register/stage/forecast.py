@@ -20,10 +20,10 @@ from cloudreg_io.volumes import Volume, VolumeSpec
 from cloudreg_io.volumes.cascade import mip_groups
 from cloudreg_io.volumes.chunks import encode_chunk
 from cloudreg_register.analysis.regions import VOXEL_SIZE
-from cloudreg_register.atlases.atlas_sources import labels_source, template_source
 from cloudreg_register.classic.images import MARGIN
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.lddmm.levels import default_levels, unit_length, velocity_grid
+from cloudreg_register.stage.atlas_sources import labels_source, template_source
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import AtlasInputs
 from cloudreg_register.start.initial import initial_affine

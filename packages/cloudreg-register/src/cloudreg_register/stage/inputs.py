@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
-from cloudreg_io.files.image import SUFFIXES, read_image_header, read_voxels
+from cloudreg_io.files.image import read_image_header, read_voxels
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import digest
-from cloudreg_io.space import Grid, Orientation, VoxelSize, vector3
-from cloudreg_io.volumes import open_volume
+from cloudreg_io.space import Grid, Orientation, VoxelSize
 from cloudreg_register.atlases.atlas import Atlas
 from cloudreg_register.atlases.atlas_part import AtlasPart
 from cloudreg_register.images.extent import ExtentCheck, check_extent, judged
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.images.image import Image, load_image
+from cloudreg_register.images.places import grid_of, is_file
 from cloudreg_register.images.plausible import as_label_ids, require_larger_than, require_same_extent
 from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.device import Device, chosen_device
@@ -209,39 +209,12 @@ def _require_comparable(target: Frame, atlas: Image) -> None:
         judged(target.extent, extent, extent, voxel_size, target.name, target.orientation.code).require()
 
 
-def grid_of(place: str | NDArray[Any], voxel_size: VoxelSize | None, option: str = "--voxel-size") -> Grid:
-    """The voxels of mip 0 of a volume, a file or an array, without reading them.
-
-    Raises
-    ------
-    NotFoundError, InputError
-        Where the voxel size is not known, `option` is named.
-    """
-    if not isinstance(place, str):
-        if voxel_size is None:
-            raise InputError("an array has no voxel size of its own", fix=option)
-        return Grid.of_array(place, voxel_size)
-    if not is_file(place):
-        volume = open_volume(place)
-        return Grid(volume.size(), vector3(voxel_size or volume.voxel_size()))
-    header = read_image_header(Location.parse(place).path)
-    edges = voxel_size or header.voxel_size
-    if edges is None:
-        raise InputError(f"{place} does not say how large its voxels are", fix=f"{option} X Y Z, in µm")
-    return Grid(header.size, vector3(edges))
-
-
 def fingerprint(image: Image) -> str:
     """Of an image's voxels and where they lie."""
     return digest([digest_of_array(image.array), image.grid.to_json(), image.frame.to_json()])
 
 
-def is_file(place: Any) -> bool:
-    """Whether a place is a NRRD, NIfTI or TIFF file, not a volume or an array."""
-    return isinstance(place, str) and place.lower().endswith(SUFFIXES)
-
-
-def _name_of(place: Any) -> str:
+def _name_of(place: str | NDArray[Any]) -> str:
     return place if isinstance(place, str) else "of the atlas"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloudreg_io.files.image import read_image_header
 from cloudreg_io.files.location import Location
@@ -14,9 +15,10 @@ from cloudreg_io.run.memory import Need
 from cloudreg_io.space import Grid
 from cloudreg_io.volumes import VolumeSpec, open_volume
 from cloudreg_register.classic.images import MARGIN
+from cloudreg_register.images.places import is_file
 from cloudreg_register.lddmm.levels import unit_length
 from cloudreg_register.memory import classic_bytes, reading_bytes, register_bytes
-from cloudreg_register.stage.inputs import AtlasInputs, is_file
+from cloudreg_register.stage.inputs import AtlasInputs
 from cloudreg_register.transforms.native import memory_needed
 
 
@@ -70,7 +72,7 @@ def _reading(of_atlas: AtlasInputs) -> Iterator[Need]:
                 yield Need(f"reading {place}", 0, reading_bytes(volume.size(), volume.dtype), ("the whole atlas",))
 
 
-def _mapped(place: Any) -> int:
+def _mapped(place: str | NDArray[Any] | None) -> int:
     """Bytes of a source that all workers map."""
     if not isinstance(place, str):
         return 0 if place is None else int(place.nbytes)

@@ -21,17 +21,17 @@ from cloudreg_io.space import Affine, VoxelSize
 from cloudreg_io.volumes import Volume, open_volume
 from cloudreg_register.analysis.measurement import LABELS, STRUCTURES, TRANSFORM
 from cloudreg_register.analysis.regions import TABLE, RegionInputs, measure_regions
-from cloudreg_register.atlases.atlas_sources import AtlasSource, labels_source, template_source
 from cloudreg_register.atlases.midplane import Midplane
 from cloudreg_register.classic.registration import register_classic
 from cloudreg_register.lddmm.descent import Step
 from cloudreg_register.lddmm.landmark_term import LandmarkTerm
 from cloudreg_register.lddmm.options import RegisterOptions
 from cloudreg_register.lddmm.registration import Registration, register
+from cloudreg_register.stage.atlas_sources import AtlasSource, labels_source, template_source
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import Inputs
 from cloudreg_register.stage.pictures import as_npz, picture_planes
-from cloudreg_register.start.starting import Person, landmark_term, start_stage
+from cloudreg_register.stage.starting import Person, landmark_term, start_stage
 from cloudreg_register.transforms.jacobian import Regularity
 from cloudreg_register.transforms.native import (
     Warped,

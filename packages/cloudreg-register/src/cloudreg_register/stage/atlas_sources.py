@@ -20,8 +20,9 @@ from cloudreg_io.volumes import open_volume
 from cloudreg_io.volumes.info import to_info
 from cloudreg_register.atlases.atlas_part import AtlasPart
 from cloudreg_register.images.image import Image
+from cloudreg_register.images.places import grid_of, is_file
 from cloudreg_register.images.plausible import as_label_ids
-from cloudreg_register.stage.inputs import AtlasInputs, grid_of, is_file
+from cloudreg_register.stage.inputs import AtlasInputs
 from cloudreg_register.transforms.native import digest_of_array, suited_source
 from cloudreg_register.transforms.sources import ArraySource, FileSource, Source, VolumeSource
 from cloudreg_register.transforms.transform import Transform

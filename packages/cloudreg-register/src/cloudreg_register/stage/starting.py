@@ -19,10 +19,10 @@ from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.landmark_term import LandmarkTerm
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import Inputs, landmark_pairs
+from cloudreg_register.stage.start_picture import START_PICTURE, in_text, start_planes, write_start_picture
 from cloudreg_register.start.confirm import Pose, UnconfirmedError, confirm
 from cloudreg_register.start.initial import centred_on_tissue, initial_affine
 from cloudreg_register.start.landmark_fit import fitted_affine
-from cloudreg_register.start.picture import START_PICTURE, in_text, start_planes, write_start_picture
 from cloudreg_register.start.search import mirror_note, search_start
 
 START = "registration/start.json"

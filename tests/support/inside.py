@@ -5,6 +5,7 @@ import io
 import signal
 import subprocess
 import sys
+from unittest.mock import patch
 
 from cloudreg_cli.main import main
 
@@ -14,7 +15,9 @@ def cloudreg_inside(*args, check=True):
     stdout, stderr = io.StringIO(), io.StringIO()
     code = None
     argv, handlers = sys.argv, {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+    # under `python -m pytest` click would call itself so in its usage
+    script = patch.object(sys.modules["__main__"], "__package__", None)
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), script:
         sys.argv = ["cloudreg", *map(str, args)]
         try:
             main()

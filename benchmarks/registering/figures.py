@@ -40,7 +40,7 @@ def accuracy(results, path):
         panel.set_yticks(range(len(methods)), methods)
         panel.set_ylim(-0.6, len(methods) - 0.2)
         panel.set_xlabel("mean error of landmarks, µm")
-        panel.set_xscale("log")
+        _plain_log(panel, "x")
     _save(figure, path)
 
 
@@ -53,9 +53,9 @@ def error_against_seconds(results, path):
             )
             if line:
                 panel.plot(*zip(*line, strict=True), "o-", label=method, color=COLOURS.get(method, "grey"))
-        panel.set_xscale("log")
-        panel.set_yscale("log")
-        panel.set_xlabel("seconds")
+        _plain_log(panel, "x")
+        _plain_log(panel, "y")
+        panel.set_xlabel("seconds, one thread")
         panel.set_ylabel("mean error of landmarks, µm")
         panel.legend(frameon=False)
     _save(figure, path)
@@ -69,15 +69,16 @@ def error_against_steps(results, path):
         levels = np.array([step["level"] for step in result["history"]])
         energy = np.array([step["energy"] for step in result["history"]])
         panel.plot(result["followed"], color=COLOURS["cloudreg"])
-        panel.set_yscale("log")
+        _plain_log(panel, "y")
         panel.set_xlabel("step")
         panel.set_ylabel("mean error of landmarks, µm", color=COLOURS["cloudreg"])
         beside = panel.twinx()
         for level in np.unique(levels):
             steps = np.flatnonzero(levels == level)
-            beside.plot(steps, energy[steps] - energy[steps].min(), color=COLOURS["greedy3"])
+            above = energy[steps] - energy[steps].min()
+            beside.plot(steps[above > 0], above[above > 0], color=COLOURS["greedy3"])
             panel.axvline(steps[0] - 0.5, color="grey", lw=0.5)
-        beside.set_yscale("symlog")
+        beside.set_yscale("log")
         beside.set_ylabel("energy above the level's lowest", color=COLOURS["greedy3"])
     _save(figure, path)
 
@@ -94,6 +95,17 @@ def _panels(results):
         panel.set_title(KINDS[kind])
         panel.spines[["top", "right"]].set_visible(False)
     return figure, list(zip(panels[0], kinds, strict=True))
+
+
+def _plain_log(panel, axis):
+    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    getattr(panel, f"set_{axis}scale")("log")
+    of = getattr(panel, f"{axis}axis")
+    of.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    of.set_major_formatter(ScalarFormatter())
+    of.set_minor_formatter(NullFormatter())
 
 
 def _save(figure, path):

@@ -23,7 +23,7 @@ def installed(method):
 
 def run(method, case, threads, options):
     if method in peers.GREEDY:
-        return peers.greedy(case, peers.GREEDY[method], threads, **options)
+        return peers.greedy(case, peers.GREEDY[method], threads, masked=method == peers.MASKED, **options)
     return {"syn": peers.syn, "dipy": peers.dipy, "cloudreg": cloudreg, "identity": identity}[method](
         case, threads, **options
     )

@@ -11,16 +11,19 @@ import numpy as np
 from cloudreg_io.space import Grid
 from registering.fields import Field, Maps
 
+MASKED = "greedy3 told"  # which voxels are damaged, which the others must see for themselves
+
 # name -> (metric, iterations, smoothing of update and of field)
 GREEDY = {
     "greedy2": ("NCC 2x2x2", "100x60x30", None),
     "greedy2w": ("WNCC 2x2x2", "100x100x60", "2.5vox 1vox"),
     "greedy3": ("NCC 3x3x3", "100x100x60", "2vox 1vox"),
+    MASKED: ("NCC 3x3x3", "100x100x60", "2vox 1vox"),
     "greedy4": ("NCC 4x4x4", "200x200x200", "2vox 0.5vox"),
 }
 
 
-def greedy(case, setting, threads=2, iterations=None):
+def greedy(case, setting, threads=2, iterations=None, masked=False):
     import SimpleITK as sitk
     from picsl_greedy import Greedy3D
 
@@ -30,11 +33,15 @@ def greedy(case, setting, threads=2, iterations=None):
     with tempfile.TemporaryDirectory() as scratch:
         affine, warp, inverse = (str(Path(scratch) / name) for name in ("a.mat", "w.nii.gz", "i.nii.gz"))
         common = f"-d 3 -V 0 -threads {threads} -i fixed moving"
+        images = {"fixed": fixed, "moving": moving, "out": _Silent(), "err": _Silent()}
+        if masked:
+            images["mask"] = _itk(sitk, case.condition == 0, case.target_grid.centred())
+            common += " -gm mask"
         start = f"{common} -a -dof 12 -m NCC 2x2x2 -n 100x50x10 -ia-image-centers -o {affine}"
-        program.execute(start, fixed=fixed, moving=moving, out=_Silent(), err=_Silent())
+        program.execute(start, **images)
         smooth = f"-s {smoothing}" if smoothing else ""
         flow = f"{common} -m {metric} -n {iterations or budget} {smooth} -it {affine} -o {warp} -oinv {inverse}"
-        program.execute(flow, fixed=fixed, moving=moving, out=_Silent(), err=_Silent())
+        program.execute(flow, **images)
         flip = np.diag([-1.0, -1, 1, 1])  # its matrices are RAS, everything else LPS
         matrix = flip @ np.loadtxt(affine) @ flip
         there, back = (_field(sitk.ReadImage(path)) for path in (warp, inverse))

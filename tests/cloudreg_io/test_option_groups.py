@@ -16,7 +16,7 @@ from cloudreg_io.option_groups import with_groups
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
     size: Annotated[tuple[int, int], typer.Option(metavar="X Y", help="Of the box.")]
-    colour: str = "red"
+    colour: Annotated[str, typer.Option(rich_help_panel="Paint")] = "red"
     tall: Annotated[bool, typer.Option("--tall", help="Upright.")] = False
 
 
@@ -60,7 +60,9 @@ def test_a_field_without_default_must_be_given(call):
 
 
 def test_the_heading_is_that_of_the_command_alone(call):
-    assert "The box" in call("--help")[0].output
+    said = call("--help")[0].output
+    assert "The box" in said
+    assert "Paint" in said  # one that an option names itself stays
 
     @with_groups()
     def plain(*, box: Box) -> None: ...

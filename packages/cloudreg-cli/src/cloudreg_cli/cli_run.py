@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -35,12 +36,17 @@ if TYPE_CHECKING:
     from cloudreg_register.stage.choice import Choice
 
 
+# options by their heading in the help; what names none is about the tiles
+of_correction = partial(typer.Option, rich_help_panel="Correction")
+of_stitching = partial(typer.Option, rich_help_panel="Stitching")
+of_volumes = partial(typer.Option, rich_help_panel="Volumes")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedRun:
     """What is typed about a run, but its registration: a group of options (`cloudreg_io.option_groups`)."""
 
     channels: Annotated[str, typer.Option(help="Which, such as 0,1 or CHN00,CHN01. Default: all.")] = ""
-    align_channel: Annotated[str, typer.Option(help="Channel on which tiles are placed. Default: the first.")] = ""
     voxel_size: VoxelSizeOption = None
     flip_x: FlipXFlag = False
     flip_y: FlipYFlag = False
@@ -49,16 +55,17 @@ class TypedRun:
     missing: Annotated[
         Literal["error", "fill"], typer.Option(help="Planes that are not there: stop, or leave them out.")
     ] = "error"
-    shading: Annotated[bool, typer.Option(help="Estimate and correct the shading of the planes.")] = True
-    background: Annotated[str, typer.Option(help="Counts without light: auto, none, or a number.")] = "auto"
+    shading: Annotated[bool, of_correction(help="Estimate and correct the shading of the planes.")] = True
+    background: Annotated[str, of_correction(help="Counts without light: auto, none, or a number.")] = "auto"
     sample: Annotated[
         int | None,
-        typer.Option(min=1, help="Planes from which shading is estimated. Default: 20 %, from 20 to 200."),
+        of_correction(min=1, help="Planes from which shading is estimated. Default: 20 %, from 20 to 200."),
     ] = None
-    bias: Annotated[bool, typer.Option(help="Estimate and correct the slow illumination of the volume.")] = True
+    bias: Annotated[bool, of_correction(help="Estimate and correct the slow illumination of the volume.")] = True
+    align_channel: Annotated[str, of_stitching(help="Channel on which tiles are placed. Default: the first.")] = ""
     search: Annotated[
         tuple[int, int, int] | None,
-        typer.Option(
+        of_stitching(
             metavar="X Y Z",
             help="How far, in voxels, neighbours may be off the stage's word. "
             "Default: 30 for each 1024 of a tile, at least 24; 10 in z.",
@@ -66,35 +73,33 @@ class TypedRun:
     ] = None
     placement: Annotated[
         Path | None,
-        typer.Option(
+        of_stitching(
             callback=typed_place, help="Place the tiles as this placement.json says; nothing is aligned."
         ),
     ] = None
     interpolation: Annotated[
         Literal["linear", "nearest"],
-        typer.Option(
+        of_stitching(
             help="Between voxels where a tile lies at a fraction, or whole voxels with counts untouched."
         ),
     ] = "linear"
     bounds: Annotated[
         tuple[int, int, int, int, int, int] | None,
-        typer.Option(
+        of_stitching(
             metavar="X0 Y0 Z0 X1 Y1 Z1",
             help="Try this box of the mosaic, in voxels: only the tiles and planes near it are read.",
         ),
     ] = None
     mips: Annotated[
-        int | None, typer.Option(min=1, help="Number of levels of the volumes. Default: by --smallest.")
+        int | None, of_volumes(min=1, help="Number of levels of the volumes. Default: by --smallest.")
     ] = None
     smallest: Annotated[
-        int, typer.Option(min=1, help="Levels are added until no axis has more voxels than this.")
+        int, of_volumes(min=1, help="Levels are added until no axis has more voxels than this.")
     ] = 128
-    compression: Annotated[Literal["gzip", "zstd", "br"], typer.Option(help="Of the chunks.")] = "gzip"
+    compression: Annotated[Literal["gzip", "zstd", "br"], of_volumes(help="Of the chunks.")] = "gzip"
     sharded: Annotated[
         bool | None,
-        typer.Option(
-            "--sharded/--no-sharded", help="Pack chunks into large files. Default: above 100,000 chunks."
-        ),
+        of_volumes("--sharded/--no-sharded", help="Pack chunks into large files. Default: above 100,000 chunks."),
     ] = None
 
     def options(self, memory: str, autofluorescence_channel: str, registration: Choice | None) -> RunOptions:
@@ -180,7 +185,7 @@ def _said(group: Any, usual: Any) -> list[str]:
     return [field.name for field in fields(group) if getattr(group, field.name) != getattr(usual, field.name)]
 
 
-@with_groups(target="Registration", registration="Registration")
+@with_groups(typed="Tiles", target="Registration")
 def run(
     context: typer.Context,
     acquisition: AcquisitionArgument,
@@ -231,7 +236,7 @@ def run(
         typer.echo(json.dumps(result, indent=2) if as_json else in_words(result))
 
 
-@with_groups(target="Registration", registration="Registration")
+@with_groups(typed="Tiles", target="Registration")
 def plan(
     acquisition: AcquisitionArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT", callback=typed_place, help="Where the results would go.")],

@@ -30,7 +30,7 @@ def with_groups(**headings: str) -> Callable[[Command], Command]:
     Parameters
     ----------
     **headings : str
-        By the name of a group: under which heading of the help its options stand.
+        By the name of a group: under which heading of the help those of its options stand that name none.
     """
 
     def shown(command: Command) -> Command:
@@ -71,5 +71,5 @@ def _headed(hint: Any, heading: str) -> Any:
         return hint
     kind, option = get_args(hint)
     option = copy(option)
-    option.rich_help_panel = heading
+    option.rich_help_panel = option.rich_help_panel or heading
     return Annotated[kind, option]

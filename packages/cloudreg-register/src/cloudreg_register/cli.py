@@ -22,7 +22,7 @@ from cloudreg_io.console import (
     typed_place,
 )
 from cloudreg_io.option_groups import with_groups
-from cloudreg_register.cli_options import TypedRegistration
+from cloudreg_register.cli_options import TypedRegistration, of_start
 
 if TYPE_CHECKING:
     from cloudreg_register.stage.stages import Registered
@@ -65,12 +65,10 @@ def register(
     registration: TypedRegistration,
     search: Annotated[
         bool,
-        typer.Option(
-            help="Try all ways in which the brain may lie (seconds); left and right stay as the codes say."
-        ),
+        of_start(help="Try all ways in which the brain may lie (seconds); left and right stay as the codes say."),
     ] = False,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="Show the start and ask: y, n, or another --rotation, --translation.")
+        bool, of_start("--confirm", help="Show the start and ask: y, n, or another --rotation, --translation.")
     ] = False,
     jobs: JobsOption = 1,
     memory: MemoryOption = "",

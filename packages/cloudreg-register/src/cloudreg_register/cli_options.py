@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -13,13 +14,20 @@ if TYPE_CHECKING:
     from cloudreg_register.stage.choice import Choice
 
 
+# options by their heading in the help, where they stand beside all that `run` does before it registers
+of_atlas = partial(typer.Option, rich_help_panel="Registration: the atlas")
+of_start = partial(typer.Option, rich_help_panel="Registration: where it starts")
+of_map = partial(typer.Option, rich_help_panel="Registration: how the map is found")
+of_results = partial(typer.Option, rich_help_panel="Registration: what is made of it")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedRegistration:
     """What is typed about a registration: a group of options (`cloudreg_io.option_groups`)."""
 
     atlas: Annotated[
         str | None,
-        typer.Option(
+        of_atlas(
             metavar="PLACE|NAME",
             callback=typed_place,
             help="Template: a precomputed volume, a NRRD, NIfTI or TIFF file, or the name of one of BrainGlobe's "
@@ -28,110 +36,109 @@ class TypedRegistration:
     ] = None
     labels: Annotated[
         str | None,
-        typer.Option(
-            metavar="PLACE", callback=typed_place, help="Its labels. Default: what the atlas brings along."
-        ),
+        of_atlas(metavar="PLACE", callback=typed_place, help="Its labels. Default: what the atlas brings along."),
     ] = None
     structures: Annotated[
         str | None,
-        typer.Option(
+        of_atlas(
             metavar="FILE", callback=typed_place, help="Names of the labels: Allen or BrainGlobe JSON, or CSV."
         ),
     ] = None
     atlas_orientation: Annotated[
-        str | None, typer.Option(metavar="CODE", help="The same of atlas and labels; PIR for the Allen atlas.")
+        str | None,
+        of_atlas(metavar="CODE", help="Where x, y, z of atlas and labels grow to; PIR for the Allen atlas."),
     ] = None
     atlas_voxel_size: Annotated[
         tuple[float, float, float] | None,
-        typer.Option(metavar="X Y Z", help="Of atlas and labels in µm, in place of what their files say."),
+        of_atlas(metavar="X Y Z", help="Of atlas and labels in µm, in place of what their files say."),
     ] = None
     hemisphere: Annotated[
-        Literal["left", "right"] | None, typer.Option(help="The sample has this half of the atlas only.")
+        Literal["left", "right"] | None, of_atlas(help="The sample has this half of the atlas only.")
     ] = None
     region: Annotated[
         list[str] | None,
-        typer.Option(metavar="ACRONYM", help="The sample has this region of the atlas only; may be repeated."),
+        of_atlas(metavar="ACRONYM", help="The sample has this region of the atlas only; may be repeated."),
     ] = None
-    resolution: Annotated[
-        float | None,
-        typer.Option(
-            metavar="UM",
-            help="Voxel size at which to register. Default: 1/132 of the atlas's length, 100 µm for a mouse.",
-        ),
-    ] = None
+    any_extent: Annotated[
+        bool,
+        of_atlas("--any-extent", help="Go on though the brain is much larger or smaller than the atlas."),
+    ] = False
     rotation: Annotated[
         tuple[float, float, float],
-        typer.Option(metavar="X Y Z", help="Start: degrees about the target's x, then y, then z axis."),
+        of_start(metavar="X Y Z", help="Degrees about the target's x, then y, then z axis."),
     ] = (0, 0, 0)
     translation: Annotated[
         tuple[float, float, float] | None,
-        typer.Option(
+        of_start(
             metavar="X Y Z",
-            help="Start: µm along the target's axes. Default: the centres of mass of the tissue meet.",
+            help="µm along the target's axes. Default: the centres of mass of the tissue meet.",
         ),
     ] = None
     scale: Annotated[
         tuple[float, float, float],
-        typer.Option(metavar="X Y Z", help="Start: size of the sample along its axes, in sizes of the atlas."),
+        of_start(metavar="X Y Z", help="Size of the sample along its axes, in sizes of the atlas."),
     ] = (1, 1, 1)
-    fixed_scale: Annotated[
-        tuple[float, float, float] | None,
-        typer.Option(metavar="X Y Z", help="As --scale, and kept as it is: as --mode fixed-scale."),
+    landmarks: Annotated[
+        tuple[str, str] | None,
+        of_start(
+            metavar="ATLAS TARGET",
+            help="Points of the same names in both: CSV (x,y,z,name in µm) or Neuroglancer states.",
+        ),
+    ] = None
+    landmarks_for: Annotated[
+        Literal["start", "cost", "both"], of_start(help="Landmarks give the start, pull at the map, or both.")
+    ] = "both"
+    landmark_sigma: Annotated[
+        float | None,
+        of_start(metavar="UM", help="How far landmarks may be off. Default: 1/132 of the atlas's length."),
+    ] = None
+    resolution: Annotated[
+        float | None,
+        of_map(
+            metavar="UM",
+            help="Voxel size at which to register. Default: 1/132 of the atlas's length, 100 µm for a mouse.",
+        ),
     ] = None
     mode: Annotated[
         Literal["rigid", "similarity", "affine", "fixed-scale"] | None,
-        typer.Option(help="What the affine map may do. Default: affine; with --classic, fixed-scale as there."),
+        of_map(help="What the affine map may do. Default: affine; with --classic, fixed-scale as there."),
+    ] = None
+    fixed_scale: Annotated[
+        tuple[float, float, float] | None,
+        of_map(metavar="X Y Z", help="As --scale, and kept as it is: as --mode fixed-scale."),
     ] = None
     regularization: Annotated[
         float | None,
-        typer.Option(
+        of_map(
             help="Higher lets the map bend more: as ever, higher is less regularisation. "
             "Default: 4; with --classic, 5000 as there."
         ),
     ] = None
     iterations: Annotated[
         tuple[int, int, int] | None,
-        typer.Option(metavar="A B C", help="At most: at the coarsest level, at levels between, at the finest."),
+        of_map(metavar="A B C", help="At most: at the coarsest level, at levels between, at the finest."),
     ] = None
-    missing_data: Annotated[bool, typer.Option(help="Leave voxels of exactly 0 out: they were not imaged.")] = True
-    landmarks: Annotated[
-        tuple[str, str] | None,
-        typer.Option(
-            metavar="ATLAS TARGET",
-            help="Points of the same names in both: CSV (x,y,z,name in µm) or Neuroglancer states.",
-        ),
-    ] = None
-    landmarks_for: Annotated[
-        Literal["start", "cost", "both"], typer.Option(help="Landmarks give the start, pull at the map, or both.")
-    ] = "both"
-    landmark_sigma: Annotated[
-        float | None,
-        typer.Option(metavar="UM", help="How far landmarks may be off. Default: 1/132 of the atlas's length."),
-    ] = None
+    missing_data: Annotated[bool, of_map(help="Leave voxels of exactly 0 out: they were not imaged.")] = True
     grid_correction: Annotated[
-        bool, typer.Option(help="Flatten the pattern of tiles and stripes that is the same in every plane before.")
+        bool, of_map(help="Flatten the pattern of tiles and stripes that is the same in every plane before.")
     ] = False
     bias_correction: Annotated[
-        bool, typer.Option(help="Flatten slow illumination before; the local contrast mostly takes care of it.")
+        bool, of_map(help="Flatten slow illumination before; the local contrast mostly takes care of it.")
     ] = False
     classic: Annotated[
         int | None,
-        typer.Option(
+        of_map(
             metavar="ITERATIONS",
             min=1,
             help="Do as the original did, for comparison: one level, so many iterations (it had 3000).",
         ),
     ] = None
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute: auto takes a graphics card if any.")
+        Literal["auto", "cpu", "cuda"], of_map(help="Where to compute: auto takes a graphics card if any.")
     ] = "auto"
-    any_extent: Annotated[
-        bool,
-        typer.Option("--any-extent", help="Go on though the brain is much larger or smaller than the atlas."),
-    ] = False
     to_atlas: Annotated[
         float | None,
-        typer.Option(
+        of_results(
             metavar="UM",
             help="Also put every channel on the atlas, at this voxel size: OUT/registration/on_atlas.",
         ),

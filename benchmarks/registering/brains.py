@@ -30,7 +30,7 @@ def real(options, record):
     }
     for name, array in versions.items():
         for orientation in ORIENTATIONS if name == "whole" else ORIENTATIONS[:1]:
-            picture = options.pictures / f"real-{name.replace(' ', '-')}-{orientation}.png"
+            picture = options.pictures / f"real-{name.replace(' ', '-')}-{orientation}.jpg"
             with get_context("spawn").Pool(1) as pool:
                 job = (array, tissue, orientation, options.threads, options.set, picture)
                 result = pool.apply(register_real, job)
@@ -138,5 +138,5 @@ def draw(array, warped, path):
             cell.set_title(f"{'zyx'[axis]} = {index}")
             cell.axis("off")
     figure.tight_layout()
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=70, pil_kwargs={"quality": 80})
     pyplot.close(figure)

@@ -30,7 +30,6 @@ from cloudreg_register.start.initial import initial_affine
 from cloudreg_register.transforms.native import Warped, atlas_on_target, labels_on_target, target_on_atlas
 from cloudreg_register.transforms.sources import ArraySource, VolumeSource
 from cloudreg_register.transforms.transform import Transform
-from cloudreg_register.transforms.warp import Warp
 
 _PLACES = (1 / 6, 1 / 2, 5 / 6)  # along each axis: where chunks are tried
 # Seconds of one core: of a registration as benchmarks/registration.py prints them (40 to 58 s at 100 µm); the rest
@@ -151,7 +150,7 @@ def _counted(grid: Grid, resolution: float, margin: float = 0.0) -> float:
 def _warping(name: str, warped: Warped, transform: Transform) -> Expense:
     """Labels or template on the target: tried on some chunks."""
     spec = warped.plan(transform)
-    warp = Warp(transform, warped.source, warped.grid(transform), to=warped.to, labels=warped.labels)
+    warp = warped.warp(transform)
     boxes = [*_spread(spec)]
     warp.block(boxes[len(boxes) // 2])  # what is loaded for the first is not counted
     raw, packed, began = 0, 0, time.perf_counter()

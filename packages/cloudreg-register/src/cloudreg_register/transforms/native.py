@@ -32,7 +32,7 @@ from cloudreg_io.volumes.spec import Compression, Layer
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.transforms.sources import Source, VolumeSource
 from cloudreg_register.transforms.transform import Transform
-from cloudreg_register.transforms.warp import LARGEST_READ, Warp, with_bits
+from cloudreg_register.transforms.warp import LARGEST_READ, Warp
 
 _IMAGE_BITS = 9  # an error of a 1024th at most: the atlas is there to be looked at
 _STRIP = 2048  # voxels along x of one part, about
@@ -97,6 +97,11 @@ class Warped:
         return VolumeSpec.plan(
             grid.size, grid.voxel_size, dtype, layer=layer, mips=mips, compression=self.compression
         )
+
+    def warp(self, transform: Transform) -> Warp:
+        """What makes its blocks."""
+        grid = self.grid(transform)
+        return Warp(transform, self.source, grid, to=self.to, labels=self.labels, bits=self.bits)
 
     def _frame(self, transform: Transform) -> Frame:
         if self.to not in ("atlas", "target"):
@@ -259,19 +264,13 @@ def _create(volume: Volume) -> None:
 
 
 def _warp_part(part: _Part) -> dict[str, int]:
-    warp = kept((part.transform, part.warped.url), lambda: _warp_of(part.transform, part.warped))
+    warp = kept((part.transform, part.warped.url), lambda: part.warped.warp(part.transform.get()))
     height, rows = part.made.size()[1], part.made.spec.chunk[1]
     with SlabWriter(part.made, part.scratch, part.z, part.x) as writer:
         for y in range(0, height, rows):
             lower = (part.x[0], y, part.z[0])
-            block = warp.block(Bounds(lower, (part.x[1], min(y + rows, height), part.z[1])))
-            writer.write(block if part.warped.bits is None else with_bits(block, part.warped.bits))
+            writer.write(warp.block(Bounds(lower, (part.x[1], min(y + rows, height), part.z[1]))))
     return writer.result()
-
-
-def _warp_of(shared: Shared[Transform], warped: Warped) -> Warp:
-    transform = shared.get()
-    return Warp(transform, warped.source, warped.grid(transform), to=warped.to, labels=warped.labels)
 
 
 def _divisible(mips: Sequence[Vector3i] | None) -> Sequence[Vector3i] | None:

@@ -68,10 +68,21 @@ class Warp:
         In the physical frame of the volume named by `to`.
     to : "target" or "atlas"
     labels : bool
+    bits : int, optional
+        Significant bits of float32 samples (`with_bits`); by default all.
     """
 
-    def __init__(self, transform: Transform, source: Source, grid: Grid, *, to: str, labels: bool) -> None:
-        self.grid, self._source, self._labels = grid, source, labels
+    def __init__(
+        self,
+        transform: Transform,
+        source: Source,
+        grid: Grid,
+        *,
+        to: str,
+        labels: bool,
+        bits: int | None = None,
+    ) -> None:
+        self.grid, self._source, self._labels, self._bits = grid, source, labels, bits
         # the value at a place of the target is sought in the atlas: values go one way, points the other
         self._mapper = transform.mapper("atlas" if to == "target" else "target")
         self._samples = (1, 1, 1) if labels else samples_per_voxel(self._mapper, grid, source.grid)
@@ -90,12 +101,16 @@ class Warp:
 
     def block(self, bounds: Bounds) -> NDArray[Any]:
         """A box of the grid, [z, y, x] of the source's dtype."""
+        block = self._averaged(bounds)
+        return block if self._bits is None else with_bits(block, self._bits)
+
+    def _averaged(self, bounds: Bounds) -> NDArray[Any]:
         if self._samples == (1, 1, 1):
             return self._pulled(bounds, self._source.dtype)
         if bounds.voxels * math.prod(self._samples) > _LARGEST_FINE and (halves := _halves(bounds, (1, 1, 1))):
             result = np.empty(bounds.shape, self._source.dtype)
             for half in halves:
-                result[half.slices(bounds.lower)] = self.block(half)
+                result[half.slices(bounds.lower)] = self._averaged(half)
             return result
         lower, upper = (
             vector3i([n * k for n, k in zip(corner, self._samples, strict=True)])

@@ -17,8 +17,9 @@ from cloudreg_register.lddmm.levels import default_resolution, unit_length
 from cloudreg_register.lddmm.options import RegisterOptions
 from cloudreg_register.lddmm.problem import flattened
 from cloudreg_register.lddmm.regulariser import fft_size
+from cloudreg_register.preparation.brightness import standardised
 from cloudreg_register.preparation.illumination import logarithm
-from cloudreg_register.preparation.missing_data import imaged_weights, standardised
+from cloudreg_register.preparation.missing_data import imaged_weights
 
 MARGIN = 2.0  # units of nothing around the atlas: two widths of the kernel
 _QUANTILES = (0.1, 0.9)

@@ -20,9 +20,10 @@ from cloudreg_register.lddmm.levels import Level, default_resolution, unit_lengt
 from cloudreg_register.lddmm.objective import Map, Objective, make_generators
 from cloudreg_register.lddmm.options import RegisterOptions
 from cloudreg_register.lddmm.regulariser import Regulariser
+from cloudreg_register.preparation.brightness import compressed, stretched
 from cloudreg_register.preparation.grid_correction import without_grid
 from cloudreg_register.preparation.illumination import evenly_lit
-from cloudreg_register.preparation.missing_data import compressed, imaged_weights, stretched
+from cloudreg_register.preparation.missing_data import imaged_weights
 
 _REGULARIZATION = 4.0
 _POWER = 4.0  # of (id − a² Δ): twice 2, as of Tward et al.

@@ -28,7 +28,9 @@ def run(folder, method, threads=2, options=None, measure=True):
         "measure": measure,
     }
     environment = os.environ | dict.fromkeys(THREADS, str(threads))
-    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+    # what PYTHONPATH named before still comes before the installed packages: a copy of them may be measured
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     with tempfile.TemporaryDirectory() as scratch:
         path, answer = Path(scratch) / "job.json", Path(scratch) / "answer.json"
         path.write_text(json.dumps(job | {"answer": str(answer)}))

@@ -55,10 +55,7 @@ def cloudreg(case, threads, **options):
     if transform.confidence is not None:
 
         def confidence(points):
-            index = transform.confidence_grid.index_of(points - transform.atlas.centre)
-            size = np.array(transform.confidence_grid.size)
-            x, y, z = np.clip(np.rint(index).astype(int), 0, size - 1).T
-            return transform.confidence[z, y, x]
+            return transform.confidence_at(transform.to_target(points)[0])
 
     return Maps(
         lambda points: transform.to_target(points)[0],

@@ -2,6 +2,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from scipy.io import savemat
 from typer.testing import CliRunner
 
 from cloudreg_io.errors import CloudRegError
-from cloudreg_io.files.image import write_image
-from cloudreg_io.space import Orientation, VoxelSize
+from cloudreg_io.files.image import read_image, write_image
+from cloudreg_io.space import Grid, Orientation, VoxelSize
 from cloudreg_io.volumes import open_volume
 from cloudreg_register.cli_transform import app
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.transforms.apply import looks_like_voxels
+from cloudreg_register.transforms.jacobian import jacobian_map
 from cloudreg_register.transforms.points import read_points
 from cloudreg_register.transforms.transform import Transform
 from cloudreg_register.transforms.warp import warp
@@ -171,3 +173,41 @@ def test_a_process_says_what_is_wrong_and_exits_with_1(tmp_path, folder):
     assert "Traceback" not in done.stderr
     words = ["points", source, tmp_path / "o.csv", "--transform", folder, "--to", "brain"]
     assert CliRunner().invoke(app, [str(word) for word in words]).exit_code == 2
+
+
+@pytest.mark.parametrize(("to", "frame"), [("target", ATLAS), ("atlas", TARGET)])
+def test_maps_show_how_good_a_transform_is(tmp_path, to, frame):
+    grid = Grid((6, 5, 6), (500.0, 500.0, 500.0)).centred()
+    values = np.random.default_rng(1).uniform(0, 1, grid.shape).astype(np.float32)
+    transform = replace(TRANSFORM, confidence=values, confidence_grid=grid)
+    transform.save(tmp_path / "transform")
+    printed = json.loads(
+        run("maps", tmp_path / "transform", tmp_path / "maps", "--to", to, "--voxel-size", 100, "--json")
+    )
+    found = {
+        name: read_image(tmp_path / "maps" / f"{name}.nrrd")
+        for name in ("jacobian", "inverse_error", "confidence")
+    }
+    voxels = frame.grid().with_spacing(VoxelSize(100, 100, 100))
+    assert {array.shape for array, _ in found.values()} == {voxels.shape}
+    assert {tuple(size) for _, size in found.values()} == {(100, 100, 100)}
+    np.testing.assert_allclose(found["jacobian"][0], jacobian_map(transform, voxels, to))
+    assert printed["folded"] == 0
+    assert printed["jacobian_min"] == pytest.approx(found["jacobian"][0].min())
+    assert 0 <= printed["inverse_error_max_um"] < 1
+    points = voxels.points().reshape(-1, 3)
+    in_target = transform.to_target(points)[0] if to == "target" else points
+    np.testing.assert_array_equal(found["confidence"][0].ravel(), transform.confidence_at(in_target))
+    with pytest.raises(CloudRegError, match="exists"):
+        run("maps", tmp_path / "transform", tmp_path / "maps", "--to", to)
+
+
+def test_confidence_is_that_of_the_block_in_the_target():
+    grid = Grid((2, 1, 1), (1200.0, 2000.0, 2000.0)).centred()
+    values = np.array([[[0.25, 0.75]]], np.float32)
+    transform = replace(TRANSFORM, confidence=values, confidence_grid=grid)
+    y, z = TARGET.centre[1:]
+    found = transform.confidence_at([[0, y, z], [TARGET.centre[0] + 1, y, z], [-10_000, y, z]])
+    assert found.tolist() == [0.25, 0.75, 0]
+    with pytest.raises(CloudRegError, match="no confidence"):
+        TRANSFORM.confidence_at([[0, 0, 0]])

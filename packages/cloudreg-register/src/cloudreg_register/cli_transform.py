@@ -1,4 +1,4 @@
-"""The commands `transform points`, `volume`, `export` and `import-matlab`.
+"""The commands `transform points`, `volume`, `maps`, `export` and `import-matlab`.
 
 Only typer is imported here; the work is imported when there is work.
 """
@@ -181,6 +181,43 @@ def export(
     typer.echo(
         f"{report.file}: {' × '.join(map(str, report.grid.size))} vectors; interpolated between them, points are "
         f"off by {report.error_mean_um:.2f} µm in the mean, {report.error_max_um:.2f} at most"
+    )
+
+
+@app.command()
+def maps(
+    transform: Annotated[Path, typer.Argument(metavar="DIR", callback=typed_place, help="Folder of a transform.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", callback=typed_place, help="Folder of the maps.")],
+    *,
+    to: ToOption = "target",
+    voxel_size: Annotated[
+        float | None,
+        typer.Option(metavar="UM", min=0.1, help="Default: half of the velocity's."),
+    ] = None,
+    overwrite: OverwriteFlag = False,
+    as_json: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Write what shows how good a transform is: jacobian.nrrd, inverse_error.nrrd and confidence.nrrd.
+
+    With --to target they lie on the atlas: by how much each place grows, how far it is from itself after the way
+    there and back (µm), and how far the images, rather than the smoothness of the map, say where it belongs.
+    """
+    only_rank_zero()
+    import json
+
+    from cloudreg_register.transforms.maps import write_maps
+
+    report = write_maps(transform, out, to=to, voxel_size=voxel_size, overwrite=overwrite)
+    if as_json:
+        typer.echo(json.dumps(report.to_json()))
+        return
+    found = report.regularity
+    typer.echo("\n".join(map(str, report.files)))
+    typer.echo(
+        f"{found.folded} of {found.voxels} voxels folded, volumes change by {found.smallest:.2f} to "
+        f"{found.largest:.2f}; there and back {found.inverse_error_mean_um:.3f} µm in the mean, "
+        f"{found.inverse_error_max_um:.3f} at most"
     )
 
 

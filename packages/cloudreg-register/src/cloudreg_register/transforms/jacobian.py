@@ -105,8 +105,11 @@ class Regularity:
     def of(cls, transform: Transform, grid: Grid | None = None) -> Regularity:
         """Figures of the map to the target, on the atlas's own voxels by default."""
         grid = grid or transform.atlas.grid()
-        determinants = jacobian_map(transform, grid)
-        errors = inverse_consistency_map(transform, grid)
+        return cls.of_maps(jacobian_map(transform, grid), inverse_consistency_map(transform, grid))
+
+    @classmethod
+    def of_maps(cls, determinants: NDArray[np.float32], errors: NDArray[np.float32]) -> Regularity:
+        """Figures of a `jacobian_map` and an `inverse_consistency_map`."""
         return cls(
             determinants.size,
             int((determinants <= 0).sum()),

@@ -100,6 +100,27 @@ class Transform:
         """Where points of the target lie in the atlas: the inverse of `to_target`, with the frames exchanged."""
         return self.mapper("atlas").located(_checked(points))
 
+    def confidence_at(self, points: ArrayLike) -> NDArray[np.float32]:
+        """The confidence at points of the target: of the block in which each lies, 0 beyond all.
+
+        Parameters
+        ----------
+        points : [n, 3]
+            x, y, z in µm in the physical frame of the target.
+
+        Raises
+        ------
+        InputError
+            The transform has no confidence.
+        """
+        if self.confidence is None or self.confidence_grid is None:
+            raise InputError("this transform has no confidence", why="it was not made by a registration")
+        index = np.rint(self.confidence_grid.index_of(_checked(points) - self.target.centre)).astype(np.intp)
+        inside = np.all((index >= 0) & (index < np.asarray(self.confidence_grid.size)), axis=1)
+        x, y, z = np.where(inside[:, np.newaxis], index, 0).T
+        found: NDArray[np.float32] = np.where(inside, self.confidence[z, y, x], np.float32(0))
+        return found
+
     def mapper(self, to: str) -> Mapper:
         """What maps points to "atlas" or "target", made ready for many calls.
 

@@ -1,0 +1,87 @@
+"""Maps: what shows, voxel by voxel, how good a transform is, as files to look at.
+
+`jacobian` (by how much a volume grows; at or below 0 space is folded), `inverse_error` (µm between a point and
+where it comes back) and `confidence` (how far the images say where things are), all on one grid of the volume that
+is mapped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloudreg_io.files.image import write_image
+from cloudreg_io.space import Grid, VoxelSize
+from cloudreg_register.transforms.apply import refuse_existing
+from cloudreg_register.transforms.jacobian import Regularity, inverse_consistency_map, jacobian_map
+from cloudreg_register.transforms.transform import Transform
+
+_OF_THE_VELOCITY = 0.5  # spacings of the velocity are a voxel, where none is named
+
+
+@dataclass(frozen=True, slots=True)
+class MapsReport:
+    """Maps that were written.
+
+    Attributes
+    ----------
+    files : tuple of Path
+    grid : Grid
+        In the physical frame of the volume that is mapped.
+    regularity : Regularity
+    """
+
+    files: tuple[Path, ...]
+    grid: Grid
+    regularity: Regularity
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "files": [str(file) for file in self.files],
+            **self.grid.to_json(),
+            **self.regularity.to_json(),
+        }
+
+
+def write_maps(
+    folder: Path, out: Path, *, to: str = "target", voxel_size: float | None = None, overwrite: bool = False
+) -> MapsReport:
+    """Write the maps of a transform as NRRD files, each atomically.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the transform.
+    out : Path
+        Folder of the files; made when absent.
+    to : "target" or "atlas"
+        Where points are mapped: the maps lie on the other volume.
+    voxel_size : float, optional
+        In µm; by default half of the velocity's spacing.
+    overwrite : bool
+
+    Raises
+    ------
+    InputError
+        A file is there, or voxels so large that an axis has only one.
+    """
+    transform = Transform.load(folder)
+    source = transform.mapper(to).source
+    edge = voxel_size or _OF_THE_VELOCITY * min(transform.velocity_grid.spacing)
+    grid = source.grid().with_spacing(VoxelSize(edge, edge, edge))
+    names = ["jacobian", "inverse_error"] + ([] if transform.confidence is None else ["confidence"])
+    files = {name: out / f"{name}.nrrd" for name in names}
+    for file in files.values():
+        refuse_existing(file, overwrite=overwrite)
+    jacobian = jacobian_map(transform, grid, to)
+    errors = inverse_consistency_map(transform, grid, to)
+    maps = {"jacobian": jacobian, "inverse_error": errors}
+    if transform.confidence is not None:
+        points = grid.points().reshape(-1, 3)
+        at = transform.mapper("target").mapped(points) if to == "target" else points
+        maps["confidence"] = transform.confidence_at(at).reshape(grid.shape)
+    for name, file in files.items():
+        write_image(file, maps[name], grid.voxel_size)
+    return MapsReport(tuple(files.values()), grid, Regularity.of_maps(jacobian, errors))

@@ -17,7 +17,7 @@ MAY_IMPORT = {
 # of cloudreg_register, from the ground up: each imports what is below it. Only start and lddmm know each other: a
 # start is in the terms of the map, and the search for one takes steps of it
 FLOORS = (
-    {"memory"},
+    {"layout", "memory"},
     {"images"},
     {"atlases", "preparation", "transforms"},
     {"start", "lddmm"},

@@ -25,14 +25,10 @@ from cloudreg_io.run.memory import Budget, Need, Programs
 from cloudreg_io.run.session import HIDDEN
 from cloudreg_io.volumes.volume import Volume, open_volume
 from cloudreg_register.analysis.region_table import Region
-from cloudreg_register.analysis.regions import BLOCK, TABLE, VOXEL_SIZE, VOXELS, RegionInputs, measure_regions
+from cloudreg_register.analysis.regions import BLOCK, VOXEL_SIZE, VOXELS, RegionInputs, measure_regions
 from cloudreg_register.atlases.midplane import Midplane
+from cloudreg_register.layout import LABELS, STRUCTURES, TABLE, TRANSFORM
 from cloudreg_register.transforms.points import read_blocks
-
-REGISTRATION = "registration"
-LABELS = f"{REGISTRATION}/labels"
-TRANSFORM = f"{REGISTRATION}/transform"
-STRUCTURES = f"{REGISTRATION}/structures.csv"
 
 # Python, cloud-volume, and torch where a transform is read (measured)
 _PROGRAMS = Programs(220_000_000, 85_000_000)

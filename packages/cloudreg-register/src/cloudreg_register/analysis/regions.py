@@ -27,8 +27,8 @@ from cloudreg_io.volumes.volume import Volume
 from cloudreg_register.analysis.region_table import Region, region_table, table_csv
 from cloudreg_register.analysis.tally import Tally
 from cloudreg_register.atlases.midplane import Midplane
+from cloudreg_register.layout import TABLE
 
-TABLE = "registration/regions.csv"
 VOXEL_SIZE = 25.0  # µm: voxels are counted on the coarsest level that has none larger
 BLOCK = 512  # voxels x and y that are counted at a time
 _SORTED = "region points.npy"

@@ -17,14 +17,13 @@ from cloudreg_io.volumes import Volume, open_volume
 from cloudreg_io.volumes.ingest import IngestOptions, ingest
 from cloudreg_register.analysis.measurement import images_in
 from cloudreg_register.images.places import grid_of, is_file
+from cloudreg_register.layout import TARGET
 from cloudreg_register.memory import PROGRAMS
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import Inputs, load_atlas, load_inputs
 from cloudreg_register.stage.memory import needs, reading_need
 from cloudreg_register.stage.stages import Registered, register_stages
 from cloudreg_register.stage.starting import Person
-
-TARGET = "target"  # in OUT: the copy of a target that is a file
 
 
 def register_target(

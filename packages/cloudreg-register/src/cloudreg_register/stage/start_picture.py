@@ -16,10 +16,9 @@ from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.space import Affine
 from cloudreg_register.images.image import Image
 from cloudreg_register.images.tissue import otsu
+from cloudreg_register.layout import START_PICTURE
 from cloudreg_register.stage.pictures import as_npz, picture_planes
 from cloudreg_register.transforms.transform import Transform
-
-START_PICTURE = "qc/start.npz"
 
 _COLUMNS = 36  # characters of a plane's longer side
 _BRIGHT = 0.98  # quantile beyond which values are clipped: glare must not set the threshold

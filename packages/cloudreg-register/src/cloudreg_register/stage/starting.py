@@ -15,17 +15,17 @@ from cloudreg_io.files.atomic import write_json
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, Unit, digest
 from cloudreg_io.space import Affine
 from cloudreg_register.images.tissue import Tissue
+from cloudreg_register.layout import START, START_PICTURE
 from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.landmark_term import LandmarkTerm
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import Inputs, landmark_pairs
-from cloudreg_register.stage.start_picture import START_PICTURE, in_text, start_planes, write_start_picture
+from cloudreg_register.stage.start_picture import in_text, start_planes, write_start_picture
 from cloudreg_register.start.confirm import Pose, UnconfirmedError, confirm
 from cloudreg_register.start.initial import centred_on_tissue, initial_affine
 from cloudreg_register.start.landmark_fit import fitted_affine
 from cloudreg_register.start.search import mirror_note, search_start
 
-START = "registration/start.json"
 _SHOWN = 5  # candidates of a search that are recorded
 
 
@@ -38,7 +38,7 @@ class Person:
     ask : callable
         Given a question, gives the answer; raises EOFError where nobody can answer.
     show : callable
-        Given the file of the planes (`pictures.picture_planes`), and the same in characters.
+        Given the file of the planes (`start_picture.start_planes`), and the same in characters.
     """
 
     ask: Callable[[str], str]

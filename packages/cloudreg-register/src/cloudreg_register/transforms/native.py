@@ -30,6 +30,7 @@ from cloudreg_io.volumes import (
 from cloudreg_io.volumes.info import to_info
 from cloudreg_io.volumes.spec import Compression, Layer
 from cloudreg_register.images.frame import Frame
+from cloudreg_register.layout import ATLAS_ON_TARGET, LABELS
 from cloudreg_register.transforms.sources import Source, VolumeSource
 from cloudreg_register.transforms.transform import Transform
 from cloudreg_register.transforms.warp import LARGEST_READ, Warp
@@ -112,13 +113,13 @@ class Warped:
 def labels_on_target(source: Source, identity: str, out: Path, target: Volume | None = None) -> Warped:
     """Labels of the atlas on the target's own grid, at OUT/registration/labels, with the target's mips."""
     mips = None if target is None else target.spec.mips
-    return Warped(source, identity, str(out / "registration" / "labels"), "target", labels=True, mips=mips)
+    return Warped(source, identity, str(out / LABELS), "target", labels=True, mips=mips)
 
 
 def atlas_on_target(source: Source, identity: str, out: Path, target: Volume | None = None) -> Warped:
     """The atlas's image on the target's own grid, at OUT/registration/atlas_on_target."""
     mips = None if target is None else target.spec.mips
-    url = str(out / "registration" / "atlas_on_target")
+    url = str(out / ATLAS_ON_TARGET)
     return Warped(source, identity, url, "target", labels=False, mips=mips, bits=_IMAGE_BITS)
 
 

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from cloudreg_io.files.atomic import write_bytes, write_json
 from cloudreg_io.files.image import read_image, write_image
 from cloudreg_io.files.structures import StructureTree, structures_csv
-from cloudreg_io.space import Affine, VoxelSize
+from cloudreg_io.space import VoxelSize
 from cloudreg_io.synthetic import Phantom, Truth, make_registration_case, random_deformation
 from cloudreg_register.analysis.accuracy import Summary
+from cloudreg_register.layout import START, TABLE, TRANSFORM
 from cloudreg_register.stage.choice import Choice
+from cloudreg_register.start.initial import read_start
 from cloudreg_register.transforms.transform import Transform
 from cloudreg_stitch.placement import Placement
 
@@ -75,8 +77,8 @@ def registration_errors(folder: Path, truth: Truth, brain: Path) -> dict[str, An
     """How far landmarks are from the truth, before and after, and the volumes of the regions."""
     marked = json.loads((folder / LANDMARKS).read_text())
     atlas, true = np.array(marked["atlas"]), _in_volume(np.array(marked["brain"]), truth, brain)
-    transform = Transform.load(brain / "registration" / "transform")
-    start = Transform.of_affine(_start(brain), transform.atlas, transform.target)
+    transform = Transform.load(brain / TRANSFORM)
+    start = Transform.of_affine(read_start(brain / START), transform.atlas, transform.target)
     errors = {
         when: Summary.of(np.linalg.norm(mapped.to_target(atlas)[0] - true, axis=1)).to_json()
         for when, mapped in (("before", start), ("after", transform))
@@ -91,15 +93,11 @@ def volume_error(folder: Path, brain: Path) -> float:
     ids, counts = np.unique(labels[labels > 0], return_counts=True)
     true = {int(i): int(n) * edges.volume_mm3 for i, n in zip(ids, counts, strict=True) if n >= _FEWEST}
     found = dict.fromkeys(true, 0.0)
-    with (brain / "registration" / "regions.csv").open() as file:
+    with (brain / TABLE).open() as file:
         for row in csv.DictReader(file):
             if (number := int(row["id"])) in found:
                 found[number] += float(row["volume_mm3"])
     return 100 * sum(abs(found[i] - volume) for i, volume in true.items()) / sum(true.values())
-
-
-def _start(brain: Path) -> Affine:
-    return Affine(json.loads((brain / "registration" / "start.json").read_text())["matrix"])
 
 
 def _in_volume(points: NDArray[np.float64], truth: Truth, brain: Path) -> NDArray[np.float64]:

@@ -23,7 +23,6 @@ from cloudreg_io.console import (
 )
 
 if TYPE_CHECKING:
-    from cloudreg_io.space import Affine
     from cloudreg_register.analysis.accuracy import Accuracy
     from cloudreg_register.analysis.dice import Overlap
 
@@ -208,6 +207,7 @@ def _at_landmarks(
     space: Literal["target", "atlas"],
 ) -> Accuracy:
     from cloudreg_register.analysis.accuracy import accuracy as measured
+    from cloudreg_register.start.initial import read_start
     from cloudreg_register.start.landmarks import paired, read_landmarks
     from cloudreg_register.transforms.transform import Transform
 
@@ -216,24 +216,8 @@ def _at_landmarks(
         read_landmarks(place, voxel_size=frame.voxel_size, layer=layer)
         for place, frame, layer in zip(places, (transform.atlas, transform.target), layers, strict=True)
     )
-    first = None if start is None else _start(start)
+    first = None if start is None else read_start(start)
     return measured(transform, paired(atlas, target), start=first, space=space)
-
-
-def _start(path: Path) -> Affine:
-    import json
-
-    from cloudreg_io.errors import InputError, NotFoundError
-    from cloudreg_io.space import Affine
-
-    try:
-        return Affine(json.loads(path.read_bytes())["matrix"])
-    except FileNotFoundError as error:
-        raise NotFoundError(f"no start at {path}", fix="check the path") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} holds no start: {error}", fix='JSON with the key "matrix", 4 rows of 4 numbers'
-        ) from error
 
 
 def _agreement(labels: tuple[str, str], voxel_size: float, memory: int) -> dict[int, Overlap]:

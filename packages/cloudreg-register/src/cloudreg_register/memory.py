@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from cloudreg_io.run.memory import Programs
 
@@ -34,7 +34,7 @@ def classic_bytes(voxels: int) -> int:
     return _CLASSIC + _CLASSIC_VOXEL * voxels
 
 
-def reading_bytes(size: Sequence[int], dtype: Any) -> int:
+def reading_bytes(size: Sequence[int], dtype: DTypeLike) -> int:
     """Memory to read voxels of a type into an image, and to bring that to another voxel size."""
     item: int = np.dtype(dtype).itemsize
     return math.ceil(math.prod(size) * (_READING * item + _RESULT))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Vector3, vector3
+from cloudreg_register.images.frame import in_mm
 from cloudreg_register.images.image import Image
 from cloudreg_register.images.tissue import Tissue
 
@@ -157,10 +158,12 @@ def _explained(
 ) -> tuple[str, str]:
     if verdict == "fits":
         return "", ""
-    sizes = f"your brain would be {_mm(target_um)} (x, y, z); the atlas is {_mm(expected)}"
+    sizes = f"your brain would be {in_mm(target_um)} (x, y, z); the atlas is {in_mm(expected)}"
     if verdict == "voxel size":
         longest = max(range(3), key=lambda k: expected[k])
-        sizes = f"your brain would be {_mm([target_um[longest]])} long; the atlas is {_mm([expected[longest]])}"
+        sizes = (
+            f"your brain would be {in_mm([target_um[longest]])} long; the atlas is {in_mm([expected[longest]])}"
+        )
         question = f"did you mean {_numbers(fitting)} instead of {_numbers(voxel_size)} µm?{_unit(ratios)}"
         return sizes, f"{question} {_giving(fitting)}, --scale for an animal of another size, or {_IGNORE}"
     if verdict == "axes exchanged":
@@ -212,7 +215,3 @@ def _numbers(values: Sequence[float]) -> str:
 
 def _digits(value: float) -> str:
     return f"{float(f'{value:.3g}'):g}"
-
-
-def _mm(lengths: Sequence[float]) -> str:
-    return " × ".join(f"{length / 1000:.3g}" for length in lengths) + " mm"

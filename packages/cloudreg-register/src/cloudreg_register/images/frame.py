@@ -107,7 +107,8 @@ class Frame:
         differ = [abs(a - b) > s for a, b, s in zip(self.extent, grid.extent, slack, strict=True)]
         if any(differ):
             raise InputError(
-                f"the {what} extends over {_mm(grid.extent)}, {self.name or 'its frame'} over {_mm(self.extent)}",
+                f"the {what} extends over {in_mm(grid.extent)}, "
+                f"{self.name or 'its frame'} over {in_mm(self.extent)}",
                 why="they are not two views of one space, or a voxel size is wrong",
                 fix=f"check the voxel size of the {what}: it has {' × '.join(map(str, grid.size))} voxels",
             )
@@ -163,5 +164,6 @@ class Frame:
         return frame
 
 
-def _mm(extent: Vector3) -> str:
-    return " × ".join(f"{edge / 1000:.3g}" for edge in extent) + " mm"
+def in_mm(lengths: Sequence[float], digits: int = 3) -> str:
+    """Lengths in µm as messages say them, such as 13.2 × 8 × 11.4 mm."""
+    return " × ".join(f"{length / 1000:.{digits}g}" for length in lengths) + " mm"

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from cloudreg_io.errors import InputError, ToolError
 from cloudreg_io.run.memory import machine_memory, readable
 from cloudreg_io.space import Grid
+from cloudreg_register.images.frame import in_mm
 from cloudreg_register.memory import reading_bytes
 
 _FEWEST = 4
 
 
-def require_memory(size: Sequence[int], dtype: Any, name: str, memory: int | None) -> None:
+def require_memory(size: Sequence[int], dtype: DTypeLike, name: str, memory: int | None) -> None:
     """Check that reading a volume fits.
 
     Raises
@@ -76,8 +77,7 @@ def require_larger_than(grid: Grid, smallest_um: float, name: str, what: str = "
     extent = grid.extent
     if min(extent) < smallest_um:
         raise InputError(
-            f"{name} is {' × '.join(f'{e / 1000:.3g}' for e in extent)} mm (x, y, z): on one axis smaller than "
-            f"{what}, {smallest_um / 1000:.3g} mm",
+            f"{name} is {in_mm(extent)} (x, y, z): on one axis smaller than {what}, {smallest_um / 1000:.3g} mm",
             why="its voxel size may be wrong, or it is a piece that is too small to be registered",
             fix="check --voxel-size; a part of a brain is registered with the whole volume around it",
         )
@@ -95,7 +95,8 @@ def require_same_extent(atlas: Grid, labels: Grid, atlas_name: str, labels_name:
     for a, b, sa, sb in zip(atlas.extent, labels.extent, atlas.spacing, labels.spacing, strict=True):
         if abs(a - b) > max(sa, sb) * (1 + 1e-6):
             raise InputError(
-                f"the labels {labels_name} are {_mm(labels)} (x, y, z), the atlas {atlas_name} is {_mm(atlas)}",
+                f"the labels {labels_name} are {in_mm(labels.extent, 4)} (x, y, z), "
+                f"the atlas {atlas_name} is {in_mm(atlas.extent, 4)}",
                 why="sorted, they are the same: one has its axes in another order"
                 if np.allclose(sorted(atlas.extent), sorted(labels.extent), rtol=0.02)
                 else "they belong to another atlas, or one voxel size is wrong",
@@ -103,10 +104,6 @@ def require_same_extent(atlas: Grid, labels: Grid, atlas_name: str, labels_name:
                 if atlas.size == labels.size
                 else "give labels and atlas of one release, in one orientation",
             )
-
-
-def _mm(grid: Grid) -> str:
-    return " × ".join(f"{e / 1000:.4g}" for e in grid.extent) + " mm"
 
 
 def as_label_ids(array: NDArray[Any], name: str) -> NDArray[Any]:

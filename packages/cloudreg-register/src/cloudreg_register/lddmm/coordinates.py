@@ -20,7 +20,7 @@ class Coordinates:
     Attributes
     ----------
     grid : Grid
-    dtype : torch.dtype
+    dtype, device : torch.dtype, torch.device
         Of the tensors that are made.
     """
 

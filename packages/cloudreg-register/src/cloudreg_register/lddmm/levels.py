@@ -32,7 +32,7 @@ class Level:
         Voxels of the finest level per voxel of this one, along each axis.
     velocity_spacing : float
         µm.
-    window : float
+    window : int
         Of the contrast, in voxels of this level.
     scatter : float
         Smallest expected error of a voxel, in standard deviations of the image: large at coarse levels, where

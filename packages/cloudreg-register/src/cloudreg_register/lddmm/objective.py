@@ -96,6 +96,8 @@ class Objective:
     regulariser : Regulariser
     generators : [k, 4, 4]
         Of the kind of affine map.
+    fields : [k, 3, z, y, x]
+        Of the generators, at the velocity's samples, in µm.
     per_voxel : float
         What a voxel of the sample counts.
     window : (z, y, x) int

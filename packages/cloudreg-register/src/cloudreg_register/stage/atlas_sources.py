@@ -17,13 +17,12 @@ from cloudreg_io.files.location import Location
 from cloudreg_io.run import Run, digest
 from cloudreg_io.space import Grid
 from cloudreg_io.volumes import open_volume
-from cloudreg_io.volumes.info import to_info
 from cloudreg_register.atlases.atlas_part import AtlasPart
 from cloudreg_register.images.image import Image
 from cloudreg_register.images.places import grid_of, is_file
 from cloudreg_register.images.plausible import as_label_ids
 from cloudreg_register.stage.inputs import AtlasInputs
-from cloudreg_register.transforms.native import digest_of_array, suited_source
+from cloudreg_register.transforms.native import digest_of_array, digest_of_volume, suited_source
 from cloudreg_register.transforms.sources import ArraySource, FileSource, Source, VolumeSource
 from cloudreg_register.transforms.transform import Transform
 
@@ -45,8 +44,7 @@ def labels_source(run: Run | None, inputs: AtlasInputs) -> AtlasSource | None:
     aligned = inputs.image.frame.aligned(grid.size, grid.spacing, "labels")
     if inputs.part.is_all and isinstance(place, str) and not is_file(place):
         volume = open_volume(place)
-        identity = digest({"url": volume.url, "info": to_info(volume.spec)})
-        return AtlasSource(VolumeSource.of_labels(volume, aligned), identity)
+        return AtlasSource(VolumeSource.of_labels(volume, aligned), digest_of_volume(volume))
     array = as_label_ids(_voxels(place), str(place) if isinstance(place, str) else atlas.name)
     if not inputs.part.is_all:
         labels = Image(array, grid, grid, atlas.orientation, "the labels")
@@ -62,8 +60,8 @@ def template_source(run: Run | None, inputs: AtlasInputs, transform: Transform) 
     if inputs.part.is_all and isinstance(place, str) and not is_file(place) and not stretched:
         volume = open_volume(place)
         edges = transform.target.voxel_size
-        identity = digest({"url": volume.url, "info": to_info(volume.spec)})
-        return AtlasSource(suited_source(transform, volume, edges, to="target", labels=False), identity)
+        source = suited_source(transform, volume, edges, to="target", labels=False)
+        return AtlasSource(source, digest_of_volume(volume))
     array = _storable(_voxels(place))
     if not inputs.part.is_all:
         array = np.where(_mask(inputs.part, inputs, grid), array, array.dtype.type(0))

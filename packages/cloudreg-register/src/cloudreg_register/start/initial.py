@@ -12,11 +12,13 @@ have always had in CloudReg (`get_affine_matrix`), so that values found with it 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from cloudreg_io.errors import InputError
+from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.space import Affine, Orientation
 from cloudreg_register.images.tissue import Tissue
 
@@ -63,6 +65,24 @@ def centred_on_tissue(affine: Affine, atlas: Tissue, target: Tissue) -> Affine:
     """The same map, shifted so that the centre of mass of the atlas's tissue falls on that of the target's."""
     shift = np.asarray(target.centre) - affine.apply(atlas.centre)
     return Affine.from_parameters(translation=shift.tolist()) @ affine
+
+
+def read_start(path: Path) -> Affine:
+    """A start from JSON with a 4×4 `matrix`, centred atlas to centred target, in µm, as registrations leave it.
+
+    Raises
+    ------
+    NotFoundError, InputError
+        There is no such file, or no matrix in it.
+    """
+    try:
+        return Affine(json.loads(path.read_bytes())["matrix"])
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no start at {path}", fix="check the path") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} holds no start: {error}", fix='JSON with the key "matrix", 4 rows of 4 numbers'
+        ) from error
 
 
 def _three(values: Sequence[float], what: str) -> list[float]:

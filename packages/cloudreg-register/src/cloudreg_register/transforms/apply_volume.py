@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.files.image import read_image, read_image_header
@@ -17,14 +18,13 @@ from cloudreg_io.run import NO_PROGRESS, Progress, Run, digest, executor, open_r
 from cloudreg_io.run.memory import Budget, Need
 from cloudreg_io.space import VoxelSize, vector3
 from cloudreg_io.volumes import Volume, VolumeSpec, open_volume
-from cloudreg_io.volumes.info import to_info
 from cloudreg_io.volumes.spec import Layer
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.images.places import is_file
 from cloudreg_register.images.plausible import as_label_ids
 from cloudreg_register.memory import PROGRAMS, reading_bytes
-from cloudreg_register.transforms.native import Warped, memory_needed, suited_source, warp_volume
-from cloudreg_register.transforms.sources import FileSource
+from cloudreg_register.transforms.native import Warped, digest_of_volume, memory_needed, suited_source, warp_volume
+from cloudreg_register.transforms.sources import FileSource, Source
 from cloudreg_register.transforms.transform import Transform
 
 
@@ -152,7 +152,7 @@ class _Made:
             Need("warping the volume", warping, mapped),
         )
 
-    def _spec(self, dtype: Any) -> VolumeSpec:
+    def _spec(self, dtype: DTypeLike) -> VolumeSpec:
         """About what is made of voxels of a type."""
         edges = self.voxel_size or self.onto.voxel_size
         size = self.onto.grid().with_spacing(vector3(edges)).size
@@ -178,8 +178,10 @@ def _warp_channel(
     if made.is_volume:
         volume = made.volume()
         edges = made.voxel_size or made.onto.voxel_size
-        source: Any = suited_source(made.transform, volume, edges, to=made.to, labels=made.labels, channel=channel)
-        identity = digest({"url": volume.url, "info": to_info(volume.spec), "channel": channel})
+        source: Source = suited_source(
+            made.transform, volume, edges, to=made.to, labels=made.labels, channel=channel
+        )
+        identity = digest_of_volume(volume, channel=channel)
     else:
         source, identity = _unpacked(run, made, voxel_size)
     warped = Warped(source, identity, url, made.to, made.labels, made.voxel_size)

@@ -16,6 +16,7 @@ its labels onto the target.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ def field_grid(transform: Transform, mapper: Mapper, voxel_size: VoxelSize | Non
     return Grid((size[0], size[1], size[2]), (voxel_size.x, voxel_size.y, voxel_size.z), frame.corner)
 
 
-def _planes(mapper: Mapper, grid: Grid) -> Any:
+def _planes(mapper: Mapper, grid: Grid) -> Iterator[NDArray[np.float64]]:
+    """The vectors [y · x, 3] of each plane, little-endian as the file has them."""
     for z in range(grid.size[2]):
         points = grid.crop(Bounds((0, 0, z), (grid.size[0], grid.size[1], z + 1))).points().reshape(-1, 3)
         yield (mapper.mapped(points) - points).astype("<f8")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError, NotFoundError, ToolError
 from cloudreg_io.space import Affine, Grid, VoxelSize, vector3
-from cloudreg_register.images.frame import Frame
+from cloudreg_register.images.frame import Frame, in_mm
 from cloudreg_register.transforms.transform import Transform
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -74,11 +74,9 @@ def _field(path: Path, components: dict[str, NDArray[Any]]) -> NDArray[np.float3
 def _require_cover(path: Path, grid: Grid, atlas: Frame) -> None:
     short = [g < 0.98 * a for g, a in zip(grid.extent, atlas.extent, strict=True)]
     if any(short):
-        spans = " × ".join(f"{edge / 1000:.3g}" for edge in grid.extent)
-        wanted = " × ".join(f"{edge / 1000:.3g}" for edge in atlas.extent)
         raise InputError(
-            f"{path}: {' × '.join(map(str, grid.size))} voxels of {grid.voxel_size} span {spans} mm; "
-            f"the atlas is {wanted} mm",
+            f"{path}: {' × '.join(map(str, grid.size))} voxels of {grid.voxel_size} span {in_mm(grid.extent)}; "
+            f"the atlas is {in_mm(atlas.extent)}",
             why="v.mat does not say how large its voxels are, and the size given does not fit",
             fix="give the resolution at which it was registered: --velocity-voxel-size 100",
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.files.location import Location
@@ -134,8 +135,9 @@ def target_on_atlas(
 ) -> Warped:
     """A channel of the target on the atlas's grid, read from the level that suits the voxel size."""
     source = suited_source(transform, volume, voxel_size, to="atlas", labels=labels, channel=channel)
-    identity = digest({"url": volume.url, "info": to_info(volume.spec), "channel": channel})
-    return Warped(source, identity, url, "atlas", labels=labels, voxel_size=voxel_size)
+    return Warped(
+        source, digest_of_volume(volume, channel=channel), url, "atlas", labels=labels, voxel_size=voxel_size
+    )
 
 
 def suited_source(
@@ -240,7 +242,12 @@ def identity_of(transform: Transform) -> str:
     )
 
 
-def digest_of_array(array: Any) -> str:
+def digest_of_volume(volume: Volume, **which: int) -> str:
+    """Fingerprint of a precomputed volume by its address and its info; `which` says what of it is meant."""
+    return digest({"url": volume.url, "info": to_info(volume.spec), **which})
+
+
+def digest_of_array(array: NDArray[Any]) -> str:
     """Fingerprint of an array's type, shape and values."""
     import hashlib
 

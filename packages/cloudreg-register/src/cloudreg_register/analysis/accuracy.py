@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from cloudreg_io.space import Affine
 from cloudreg_register.start.initial import initial_affine
 from cloudreg_register.start.landmarks import Pairs
-from cloudreg_register.transforms.transform import Transform
-
-Space = Literal["target", "atlas"]
+from cloudreg_register.transforms.transform import Space, Transform
 
 
 @dataclass(frozen=True, slots=True)

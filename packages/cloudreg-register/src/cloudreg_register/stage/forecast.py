@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cloudreg_io.space import Bounds, Grid, Orientation, VoxelSize, vector3i
+from cloudreg_io.space import Bounds, Orientation, VoxelSize, vector3i
 from cloudreg_io.volumes import Volume, VolumeSpec
 from cloudreg_io.volumes.cascade import mip_groups
 from cloudreg_io.volumes.chunks import encode_chunk
@@ -26,6 +26,7 @@ from cloudreg_register.lddmm.levels import default_levels, unit_length, velocity
 from cloudreg_register.stage.atlas_sources import labels_source, template_source
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import AtlasInputs
+from cloudreg_register.stage.memory import registered_voxels
 from cloudreg_register.start.initial import initial_affine
 from cloudreg_register.transforms.native import Warped, atlas_on_target, labels_on_target, target_on_atlas
 from cloudreg_register.transforms.sources import ArraySource, VolumeSource
@@ -131,20 +132,13 @@ def _mapping(
     resolution = of_atlas.resolution
     if choice.classic is not None:
         margin = MARGIN * unit_length(of_atlas.image.mip0)
-        seconds = choice.classic * _counted(of_atlas.image.mip0, resolution, margin) * _CLASSIC_STEP
+        seconds = choice.classic * registered_voxels(of_atlas.image.mip0, resolution, margin) * _CLASSIC_STEP
     else:
-        voxels = max(_counted(grid, resolution) for grid in (target.grid(), of_atlas.image.mip0))
+        voxels = max(registered_voxels(grid, resolution) for grid in (target.grid(), of_atlas.image.mip0))
         seconds = _BEGIN + choice.options(resolution).iterations[2] * voxels * _STEP
     read = _level_bytes(target, resolution) * ratio
     seconds += read / ratio * _READ + (_SEARCH if choice.search else 0)
     return Expense("register", channel, int(read), transform.velocity.nbytes, seconds, alone=True)
-
-
-def _counted(grid: Grid, resolution: float, margin: float = 0.0) -> float:
-    """Voxels when a grid is registered, with a margin in µm all around."""
-    return math.prod(
-        (n * edge + 2 * margin) / max(edge, resolution) for n, edge in zip(grid.size, grid.spacing, strict=True)
-    )
 
 
 def _warping(name: str, warped: Warped, transform: Transform) -> Expense:

@@ -35,7 +35,7 @@ def needs(target: Grid, of_atlas: AtlasInputs, *, classic: bool = False) -> tupl
     """
     grids = (target, of_atlas.image.mip0)
     margin = MARGIN * unit_length(of_atlas.image.mip0) if classic else 0.0
-    voxels = max(_voxels(grid, of_atlas.resolution, margin) for grid in grids)
+    voxels = max(registered_voxels(grid, of_atlas.resolution, margin) for grid in grids)
     command = classic_bytes(voxels) if classic else register_bytes(voxels)
     spec = VolumeSpec.plan(target.size, target.spacing, np.uint32, layer="segmentation")
     sources = [_mapped(place) for place in (of_atlas.atlas.template, of_atlas.atlas.labels)]
@@ -54,7 +54,7 @@ def reading_need(place: str) -> Need | None:
     return Need(f"reading {place}", 0, reading_bytes(header.size, header.dtype), ("a coarser copy of it",))
 
 
-def _voxels(grid: Grid, resolution: float, margin: float) -> int:
+def registered_voxels(grid: Grid, resolution: float, margin: float = 0.0) -> int:
     """Of a grid when it is registered, with a margin in µm all around."""
     return math.prod(
         math.ceil((n * s + 2 * margin) / max(s, resolution)) for n, s in zip(grid.size, grid.spacing, strict=True)

@@ -15,7 +15,7 @@ from cloudreg_io.space import VoxelSize
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.transforms.itk import FieldReport, export_field
 from cloudreg_register.transforms.points import Points, read_blocks, write_points
-from cloudreg_register.transforms.transform import Mapper, Transform
+from cloudreg_register.transforms.transform import Mapper, Space, Transform
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class PointsReport:
 
 
 def transform_points(
-    source: Path, target: Path, folder: Path, *, to: str, voxels: bool = False, overwrite: bool = False
+    source: Path, target: Path, folder: Path, *, to: Space, voxels: bool = False, overwrite: bool = False
 ) -> PointsReport:
     """Move the points of a CSV file, block by block, in order.
 
@@ -109,7 +109,7 @@ def looks_like_voxels(positions: NDArray[np.float64], frame: Frame) -> bool:
 
 
 def export_transform(
-    folder: Path, file: Path, *, to: str = "target", voxel_size: float | None = None, overwrite: bool = False
+    folder: Path, file: Path, *, to: Space = "target", voxel_size: float | None = None, overwrite: bool = False
 ) -> FieldReport:
     """Write a transform as displacement field for ITK."""
     refuse_existing(file, overwrite=overwrite)

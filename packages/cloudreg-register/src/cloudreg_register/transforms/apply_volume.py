@@ -25,7 +25,7 @@ from cloudreg_register.images.plausible import as_label_ids
 from cloudreg_register.memory import PROGRAMS, reading_bytes
 from cloudreg_register.transforms.native import Warped, digest_of_volume, memory_needed, suited_source, warp_volume
 from cloudreg_register.transforms.sources import FileSource, Source
-from cloudreg_register.transforms.transform import Transform
+from cloudreg_register.transforms.transform import Space, Transform, other
 
 
 def transform_volume(  # noqa: PLR0913 -- the options of a command, each with a default
@@ -33,7 +33,7 @@ def transform_volume(  # noqa: PLR0913 -- the options of a command, each with a 
     target: str,
     folder: Path,
     *,
-    to: str,
+    to: Space,
     voxel_size: Sequence[float] | None = None,
     source_voxel_size: Sequence[float] | None = None,
     labels: bool = False,
@@ -104,7 +104,7 @@ class _Made:
     transform: Transform
     source: str
     target: str
-    to: str
+    to: Space
     voxel_size: VoxelSize | None
     labels: bool
 
@@ -116,12 +116,12 @@ class _Made:
     @property
     def frame(self) -> Frame:
         """Of the source."""
-        return self.transform.target if self.to == "atlas" else self.transform.atlas
+        return self.transform.frame(other(self.to))
 
     @property
     def onto(self) -> Frame:
         """Of what is made."""
-        return self.transform.atlas if self.to == "atlas" else self.transform.target
+        return self.transform.frame(self.to)
 
     def volume(self) -> Volume:
         """The source."""
@@ -201,13 +201,12 @@ def _unpacked(run: Run, made: _Made, voxel_size: Sequence[float] | None) -> tupl
     return FileSource.write(run.scratch / "sources" / f"{identity}.npy", array, grid), identity
 
 
-def _edges(transform: Transform, to: str, voxel_size: Sequence[float] | None) -> VoxelSize | None:
+def _edges(transform: Transform, to: Space, voxel_size: Sequence[float] | None) -> VoxelSize | None:
     """The voxel size asked for; None for that of the frame itself."""
     if voxel_size is None:
         return None
     edges = VoxelSize.of(voxel_size)
-    frame = transform.atlas if to == "atlas" else transform.target
-    return None if edges == frame.voxel_size else edges
+    return None if edges == transform.frame(to).voxel_size else edges
 
 
 def _local(target: str) -> Path:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from cloudreg_io.errors import InputError
 from cloudreg_io.files.atomic import atomic_path
 from cloudreg_io.space import Bounds, Grid, VoxelSize
-from cloudreg_register.transforms.transform import Mapper, Transform
+from cloudreg_register.transforms.transform import Mapper, Space, Transform
 
 _GZIP = 31  # zlib's window for the gzip format
 _PER_SAMPLE = 4  # samples of the field per sample of the velocity, along an axis
@@ -62,7 +62,7 @@ class FieldReport:
 
 
 def export_field(
-    transform: Transform, file: Path | str, *, to: str = "target", voxel_size: VoxelSize | None = None
+    transform: Transform, file: Path | str, *, to: Space = "target", voxel_size: VoxelSize | None = None
 ) -> FieldReport:
     """Write one direction of a transform as a displacement field for ITK, atomically.
 

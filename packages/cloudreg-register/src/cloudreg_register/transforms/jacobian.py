@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.space import Bounds, Grid
-from cloudreg_register.transforms.transform import Mapper, Transform
+from cloudreg_register.transforms.transform import Mapper, Space, Transform, other
 
 _VOXELS = 1 << 21  # mapped at a time
 
 
-def jacobian_map(transform: Transform, grid: Grid, to: str = "target") -> NDArray[np.float32]:
+def jacobian_map(transform: Transform, grid: Grid, to: Space = "target") -> NDArray[np.float32]:
     """Determinants of the Jacobian.
 
     Parameters
@@ -57,7 +57,7 @@ def jacobian_map(transform: Transform, grid: Grid, to: str = "target") -> NDArra
     return result
 
 
-def inverse_consistency_map(transform: Transform, grid: Grid, to: str = "target") -> NDArray[np.float32]:
+def inverse_consistency_map(transform: Transform, grid: Grid, to: Space = "target") -> NDArray[np.float32]:
     """How far points are from where they were after the way there and back, in µm.
 
     Parameters
@@ -70,7 +70,7 @@ def inverse_consistency_map(transform: Transform, grid: Grid, to: str = "target"
     [z, y, x] float32
     """
     there = transform.mapper(to)
-    back = transform.mapper("atlas" if to == "target" else "target")
+    back = transform.mapper(other(to))
     result = np.empty(grid.shape, np.float32)
     for begin, end in _slabs(grid):
         points = _slab(grid, begin, end).points()

@@ -15,7 +15,7 @@ from cloudreg_io.files.image import write_image
 from cloudreg_io.space import Grid, VoxelSize
 from cloudreg_register.transforms.apply import refuse_existing
 from cloudreg_register.transforms.jacobian import Regularity, inverse_consistency_map, jacobian_map
-from cloudreg_register.transforms.transform import Transform
+from cloudreg_register.transforms.transform import Space, Transform
 
 _OF_THE_VELOCITY = 0.5  # spacings of the velocity are a voxel, where none is named
 
@@ -46,7 +46,7 @@ class MapsReport:
 
 
 def write_maps(
-    folder: Path, out: Path, *, to: str = "target", voxel_size: float | None = None, overwrite: bool = False
+    folder: Path, out: Path, *, to: Space = "target", voxel_size: float | None = None, overwrite: bool = False
 ) -> MapsReport:
     """Write the maps of a transform as NRRD files, each atomically.
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudreg_io.errors import InputError
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import Run, Shared, Unit, digest
 from cloudreg_io.run.kept import kept
@@ -30,10 +29,9 @@ from cloudreg_io.volumes import (
 )
 from cloudreg_io.volumes.info import to_info
 from cloudreg_io.volumes.spec import Compression, Layer
-from cloudreg_register.images.frame import Frame
 from cloudreg_register.layout import ATLAS_ON_TARGET, LABELS
 from cloudreg_register.transforms.sources import Source, VolumeSource
-from cloudreg_register.transforms.transform import Transform
+from cloudreg_register.transforms.transform import Space, Transform, other
 from cloudreg_register.transforms.warp import LARGEST_READ, Warp
 
 _IMAGE_BITS = 9  # an error of a 1024th at most: the atlas is there to be looked at
@@ -72,7 +70,7 @@ class Warped:
     source: Source
     identity: str
     url: str
-    to: str
+    to: Space
     labels: bool
     voxel_size: VoxelSize | None = None
     mips: Sequence[Vector3i] | None = None
@@ -81,7 +79,7 @@ class Warped:
 
     def grid(self, transform: Transform) -> Grid:
         """The voxels of the new volume, in the physical frame of what it lives in."""
-        grid = self._frame(transform).grid()
+        grid = transform.frame(self.to).grid()
         return grid if self.voxel_size is None else grid.with_spacing(self.voxel_size)
 
     def plan(self, transform: Transform) -> VolumeSpec:
@@ -104,11 +102,6 @@ class Warped:
         """What makes its blocks."""
         grid = self.grid(transform)
         return Warp(transform, self.source, grid, to=self.to, labels=self.labels, bits=self.bits)
-
-    def _frame(self, transform: Transform) -> Frame:
-        if self.to not in ("atlas", "target"):
-            raise InputError(f"{self.to!r} is neither atlas nor target", fix="--to atlas or --to target")
-        return transform.atlas if self.to == "atlas" else transform.target
 
 
 def labels_on_target(source: Source, identity: str, out: Path, target: Volume | None = None) -> Warped:
@@ -141,7 +134,7 @@ def target_on_atlas(
 
 
 def suited_source(
-    transform: Transform, volume: Volume, voxel_size: VoxelSize, *, to: str, labels: bool, channel: int = 0
+    transform: Transform, volume: Volume, voxel_size: VoxelSize, *, to: Space, labels: bool, channel: int = 0
 ) -> VolumeSource:
     """A precomputed volume at the level that suits what is made of it.
 
@@ -163,7 +156,7 @@ def suited_source(
     InputError
         The extent of the volume is not that of its frame.
     """
-    mapper = transform.mapper("atlas" if to == "target" else "target")
+    mapper = transform.mapper(other(to))
     grid = mapper.destination.aligned(volume.size(), volume.voxel_size(), "labels" if labels else "image")
     if labels:
         return VolumeSource.of_labels(volume, grid)

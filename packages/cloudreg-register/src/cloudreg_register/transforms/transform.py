@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,8 @@ from cloudreg_io.errors import InputError
 from cloudreg_io.space import Affine, Grid
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.transforms.particles import Particles
+
+Space = Literal["atlas", "target"]  # the two volumes of a transform, wherever points or values are to live
 
 _BLOCK = 1 << 20  # points: what is needed beside the result stays below 100 MB
 
@@ -121,7 +124,7 @@ class Transform:
         found: NDArray[np.float32] = np.where(inside, self.confidence[z, y, x], np.float32(0))
         return found
 
-    def mapper(self, to: str) -> Mapper:
+    def mapper(self, to: Space) -> Mapper:
         """What maps points to "atlas" or "target", made ready for many calls.
 
         Raises
@@ -129,9 +132,20 @@ class Transform:
         InputError
             `to` is neither.
         """
-        if to not in ("atlas", "target"):
-            raise InputError(f"{to!r} is neither atlas nor target", fix="--to atlas or --to target")
+        self.frame(to)  # refuses what is neither
         return Mapper(self, inverse=to == "atlas")
+
+    def frame(self, of: Space) -> Frame:
+        """The frame of "atlas" or "target".
+
+        Raises
+        ------
+        InputError
+            `of` is neither.
+        """
+        if of not in ("atlas", "target"):
+            raise InputError(f"{of!r} is neither atlas nor target", fix="--to atlas or --to target")
+        return self.atlas if of == "atlas" else self.target
 
     def save(self, folder: Path | str) -> None:
         """Write the transform to a folder, atomically; see `cloudreg_register.transforms.folder`."""
@@ -201,6 +215,11 @@ class Mapper:
             positions[part] = self.mapped(points[part])
             inside[part] = self.source.contains(points[part]) & self.destination.contains(positions[part])
         return positions, inside
+
+
+def other(space: Space) -> Space:
+    """Where values come from when they go to one of the volumes: the other one."""
+    return "atlas" if space == "target" else "target"
 
 
 def _checked(points: ArrayLike) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from cloudreg_io.space import Bounds, Grid, Vector3i, vector3, vector3i
 from cloudreg_register.transforms.lattice import Lattice, lattice_step
 from cloudreg_register.transforms.sources import ArraySource, Source
-from cloudreg_register.transforms.transform import Mapper, Transform
+from cloudreg_register.transforms.transform import Mapper, Space, Transform, other
 
 _CELL = 24  # voxels along an axis, about: smaller cells cost more calls, larger ones hold more borders
 LARGEST_READ = 1 << 24  # voxels of a source in memory at a time
@@ -33,7 +33,7 @@ _TIE = 1e-4
 
 
 def warp(
-    transform: Transform, image: NDArray[Any], image_grid: Grid, grid: Grid, *, to: str, labels: bool = False
+    transform: Transform, image: NDArray[Any], image_grid: Grid, grid: Grid, *, to: Space, labels: bool = False
 ) -> NDArray[Any]:
     """Pull an image or labels in memory through a transform.
 
@@ -78,13 +78,13 @@ class Warp:
         source: Source,
         grid: Grid,
         *,
-        to: str,
+        to: Space,
         labels: bool,
         bits: int | None = None,
     ) -> None:
         self.grid, self._source, self._labels, self._bits = grid, source, labels, bits
         # the value at a place of the target is sought in the atlas: values go one way, points the other
-        self._mapper = transform.mapper("atlas" if to == "target" else "target")
+        self._mapper = transform.mapper(other(to))
         self._samples = (1, 1, 1) if labels else samples_per_voxel(self._mapper, grid, source.grid)
         edges = [edge / k for edge, k in zip(grid.spacing, self._samples, strict=True)]
         size = [n * k for n, k in zip(grid.size, self._samples, strict=True)]

@@ -22,9 +22,10 @@ from cloudreg_register.images.image import Image
 from cloudreg_register.images.places import grid_of, is_file
 from cloudreg_register.images.plausible import as_label_ids
 from cloudreg_register.stage.inputs import AtlasInputs
-from cloudreg_register.transforms.native import digest_of_array, digest_of_volume, suited_source
+from cloudreg_register.transforms.fingerprints import digest_of_array, digest_of_volume
 from cloudreg_register.transforms.sources import ArraySource, FileSource, Source, VolumeSource
 from cloudreg_register.transforms.transform import Transform
+from cloudreg_register.transforms.warped_volumes import suited_source
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,9 @@ from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import AtlasInputs
 from cloudreg_register.stage.memory import registered_voxels
 from cloudreg_register.start.initial import initial_affine
-from cloudreg_register.transforms.native import Warped, atlas_on_target, labels_on_target, target_on_atlas
 from cloudreg_register.transforms.sources import ArraySource, VolumeSource
 from cloudreg_register.transforms.transform import Transform
+from cloudreg_register.transforms.warped_volumes import Warped, atlas_on_target, labels_on_target, target_on_atlas
 
 _PLACES = (1 / 6, 1 / 2, 5 / 6)  # along each axis: where chunks are tried
 # Seconds of one core: of a registration as benchmarks/registration.py prints them (40 to 58 s at 100 µm); the rest

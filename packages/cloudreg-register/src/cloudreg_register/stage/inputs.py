@@ -31,7 +31,7 @@ from cloudreg_register.stage.choice import Choice
 from cloudreg_register.start.initial import initial_affine
 from cloudreg_register.start.landmark_fit import fitted_affine
 from cloudreg_register.start.landmarks import Pairs, paired, read_landmarks
-from cloudreg_register.transforms.native import digest_of_array
+from cloudreg_register.transforms.fingerprints import digest_of_array
 
 _INCOMPARABLE = 20.0  # times longer or shorter: no tissue has to be looked for
 

@@ -19,7 +19,7 @@ from cloudreg_register.images.places import is_file
 from cloudreg_register.lddmm.levels import unit_length
 from cloudreg_register.memory import classic_bytes, reading_bytes, register_bytes
 from cloudreg_register.stage.inputs import AtlasInputs
-from cloudreg_register.transforms.native import memory_needed
+from cloudreg_register.transforms.warped_volumes import memory_needed
 
 
 def needs(target: Grid, of_atlas: AtlasInputs, *, classic: bool = False) -> tuple[Need, ...]:

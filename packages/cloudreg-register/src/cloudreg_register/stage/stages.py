@@ -24,14 +24,14 @@ from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import Inputs
 from cloudreg_register.stage.mapping import map_stage
 from cloudreg_register.stage.starting import Person
-from cloudreg_register.transforms.native import (
+from cloudreg_register.transforms.transform import Transform
+from cloudreg_register.transforms.warped_volumes import (
     Warped,
     atlas_on_target,
     labels_on_target,
     target_on_atlas,
     warp_volume,
 )
-from cloudreg_register.transforms.transform import Transform
 
 
 @dataclass(frozen=True, slots=True)

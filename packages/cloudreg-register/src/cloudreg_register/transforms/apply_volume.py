@@ -23,9 +23,10 @@ from cloudreg_register.images.frame import Frame
 from cloudreg_register.images.places import is_file
 from cloudreg_register.images.plausible import as_label_ids
 from cloudreg_register.memory import PROGRAMS, reading_bytes
-from cloudreg_register.transforms.native import Warped, digest_of_volume, memory_needed, suited_source, warp_volume
+from cloudreg_register.transforms.fingerprints import digest_of_volume
 from cloudreg_register.transforms.sources import FileSource, Source
 from cloudreg_register.transforms.transform import Space, Transform, other
+from cloudreg_register.transforms.warped_volumes import Warped, memory_needed, suited_source, warp_volume
 
 
 def transform_volume(  # noqa: PLR0913 -- the options of a command, each with a default

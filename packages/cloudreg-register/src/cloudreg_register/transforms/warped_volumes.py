@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import Run, Shared, Unit, digest
@@ -30,6 +29,7 @@ from cloudreg_io.volumes import (
 from cloudreg_io.volumes.info import to_info
 from cloudreg_io.volumes.spec import Compression, Layer
 from cloudreg_register.layout import ATLAS_ON_TARGET, LABELS
+from cloudreg_register.transforms.fingerprints import digest_of_volume, identity_of
 from cloudreg_register.transforms.sources import Source, VolumeSource
 from cloudreg_register.transforms.transform import Space, Transform, other
 from cloudreg_register.transforms.warp import LARGEST_READ, Warp
@@ -220,34 +220,6 @@ def memory_needed(spec: VolumeSpec) -> int:
     row = width * spec.chunk[1] * spec.chunk[2]
     item: int = np.dtype(spec.dtype).itemsize
     return item * (_WRITTEN * row + _READ * LARGEST_READ) + _PLACES
-
-
-def identity_of(transform: Transform) -> str:
-    """Fingerprint of a transform: equal for equal maps between equal volumes."""
-    return digest(
-        {
-            "affine": transform.affine.matrix.tolist(),
-            "velocity": digest_of_array(transform.velocity),
-            "grid": transform.velocity_grid.to_json(),
-            "atlas": transform.atlas.to_json(),
-            "target": transform.target.to_json(),
-        }
-    )
-
-
-def digest_of_volume(volume: Volume, **which: int) -> str:
-    """Fingerprint of a precomputed volume by its address and its info; `which` says what of it is meant."""
-    return digest({"url": volume.url, "info": to_info(volume.spec), **which})
-
-
-def digest_of_array(array: NDArray[Any]) -> str:
-    """Fingerprint of an array's type, shape and values."""
-    import hashlib
-
-    whole = np.ascontiguousarray(array)
-    state = hashlib.sha256(f"{whole.dtype.str}{whole.shape}".encode())
-    state.update(whole.data)
-    return state.hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from cloudreg_io.run import executor, open_run
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.volumes import VolumeSpec, open_volume
 from cloudreg_register.images.frame import Frame
-from cloudreg_register.transforms import native as module
-from cloudreg_register.transforms.native import (
+from cloudreg_register.transforms import warped_volumes as module
+from cloudreg_register.transforms.fingerprints import identity_of
+from cloudreg_register.transforms.sources import FileSource
+from cloudreg_register.transforms.warp import warp
+from cloudreg_register.transforms.warped_volumes import (
     Warped,
     atlas_on_target,
-    identity_of,
     labels_on_target,
     memory_needed,
     strips,
@@ -20,8 +22,6 @@ from cloudreg_register.transforms.native import (
     target_on_atlas,
     warp_volume,
 )
-from cloudreg_register.transforms.sources import FileSource
-from cloudreg_register.transforms.warp import warp
 from support.small_volumes import modes, write_volume
 from support.trees import difference, tree
 from support.velocities import ATLAS, transform_of

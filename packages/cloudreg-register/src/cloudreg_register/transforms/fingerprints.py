@@ -1,0 +1,40 @@
+"""Fingerprints of arrays, volumes and transforms: short digests by which a stage knows another input."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloudreg_io.run import digest
+from cloudreg_io.volumes import Volume
+from cloudreg_io.volumes.info import to_info
+from cloudreg_register.transforms.transform import Transform
+
+
+def identity_of(transform: Transform) -> str:
+    """Fingerprint of a transform: equal for equal maps between equal volumes."""
+    return digest(
+        {
+            "affine": transform.affine.matrix.tolist(),
+            "velocity": digest_of_array(transform.velocity),
+            "grid": transform.velocity_grid.to_json(),
+            "atlas": transform.atlas.to_json(),
+            "target": transform.target.to_json(),
+        }
+    )
+
+
+def digest_of_volume(volume: Volume, **which: int) -> str:
+    """Fingerprint of a precomputed volume by its address and its info; `which` says what of it is meant."""
+    return digest({"url": volume.url, "info": to_info(volume.spec), **which})
+
+
+def digest_of_array(array: NDArray[Any]) -> str:
+    """Fingerprint of an array's type, shape and values."""
+    whole = np.ascontiguousarray(array)
+    state = hashlib.sha256(f"{whole.dtype.str}{whole.shape}".encode())
+    state.update(whole.data)
+    return state.hexdigest()[:16]

@@ -28,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from cloudreg_io.files.image import read_image, write_image
 from cloudreg_io.space import Affine, Grid, Orientation, VoxelSize
+from cloudreg_io.volumes import VolumeSpec
+from cloudreg_io.volumes.shards import shard_sizes
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.transforms.particles import Particles
 from cloudreg_register.transforms.transform import Transform
@@ -110,6 +112,17 @@ def whole_volume(folder, name, size, jobs):
     shutil.rmtree(out)
 
 
+def terabyte():
+    """How many objects labels on a target of 1 TB are: 2 µm voxels of 16 bits."""
+    size = (9000, 6000, 9260)
+    spec = VolumeSpec.plan(size, VoxelSize(VOXEL_UM, VOXEL_UM, VOXEL_UM), np.uint32, layer="segmentation")
+    chunks = sum(int(np.prod(scale.chunks)) for scale in spec.scales)
+    shards = sum(
+        len(shard_sizes(scale)) if scale.sharding else int(np.prod(scale.chunks)) for scale in spec.scales
+    )
+    print(f"1 TB, {size} voxels: {shards:,} objects ({chunks:,} chunks, in shards above 100,000 of a volume)")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=10_000_000)
@@ -120,6 +133,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     points(options.points)
+    terabyte()
     with tempfile.TemporaryDirectory() as folder:
         sources(Path(folder))
         for factor in options.memory_sizes:

@@ -188,7 +188,7 @@ def warp_volume(run: Run, transform: Transform, warped: Warped, *, name: str) ->
     spec = warped.plan(transform)
     made = Volume(str(Location.parse(warped.url)), spec)
     keyed = {"source": warped.identity, "transform": identity_of(transform), "volume": digest(to_info(spec))}
-    keyed |= {} if warped.bits is None else {"bits": warped.bits}
+    keyed |= {} if warped.bits is None else {"bits": str(warped.bits)}
     run.stage(
         "create", _create, [Unit("info", made)], channel=name, options=keyed, outputs=_outputs(run.out, made)
     )

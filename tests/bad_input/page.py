@@ -19,8 +19,8 @@ named, the fix, no traceback, and that everything in the folder is as before (wh
 After a change of a message: `hatch run bad-input` writes this page anew.
 
 Numbers are those of the list of bad inputs that this is measured by; F are messages that save people, C cases of
-our own. `ACQ`, `STACK`, `VOLUME`, `BUCKET`, `BRAIN`, `ATLAS`, `LABELS` and `TRANSFORM` are what the cases spoil, `OUT`
-is where results go. What registration refuses: [Registration](#registration),
+our own. `ACQ`, `STACK`, `VOLUME`, `BUCKET`, `BRAIN`, `ATLAS`, `LABELS` and `TRANSFORM` are what the cases spoil,
+`OUT` is where results go. What registration refuses: [Registration](#registration),
 [Transforms, points and landmarks](#transforms-points-and-landmarks).
 """
 

@@ -200,6 +200,13 @@ def test_maps_show_how_good_a_transform_is(tmp_path, to, frame):
     np.testing.assert_array_equal(found["confidence"][0].ravel(), transform.confidence_at(in_target))
     with pytest.raises(CloudRegError, match="exists"):
         run("maps", tmp_path / "transform", tmp_path / "maps", "--to", to)
+    with pytest.raises(CloudRegError, match="is a file"):
+        run("maps", tmp_path / "transform", tmp_path / "maps" / "jacobian.nrrd", "--to", to)
+
+
+def test_a_warped_volume_is_no_file(tmp_path, folder):
+    with pytest.raises(CloudRegError, match="would be a folder"):
+        run("volume", "atlas.nrrd", tmp_path / "out.nrrd", "--transform", folder, "--to", "target")
 
 
 def test_confidence_is_that_of_the_block_in_the_target():

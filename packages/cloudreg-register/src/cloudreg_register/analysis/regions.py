@@ -84,7 +84,9 @@ class RegionInputs:
     def counted(self) -> tuple[Volume, int]:
         """The volume whose voxels are counted, and its level."""
         volume = next(iter(self.channels.values()), self.labels)
-        return volume, volume.mip_at(self.voxel_size)[0]
+        # a volume that has no voxels so small is measured as it is, which is nothing to warn of
+        coarse = max(volume.voxel_size()) > self.voxel_size
+        return volume, 0 if coarse else volume.mip_at(self.voxel_size)[0]
 
     def to_json(self) -> dict[str, Any]:
         """What determines the result, as JSON."""

@@ -128,7 +128,8 @@ def recorded(found: Registration, inputs: Inputs, start: Affine) -> dict[str, An
     grid = inputs.atlas.grid.with_spacing([2 * spacing for spacing in inputs.atlas.grid.spacing])
     return {
         "steps": [_line(step) for step in found.history],
-        "resolution_um": inputs.of_atlas.resolution,
+        # a target that is coarser than was wanted stays as it is
+        "resolution_um": max(inputs.of_atlas.resolution, min(inputs.target.grid.spacing)),
         "extent": inputs.extent.to_json(),
         "start": start.matrix.tolist(),
         "affine": found.transform.affine.matrix.tolist(),

@@ -55,14 +55,18 @@ class Start:
 
 def start_stage(run: Run, inputs: Inputs, choice: Choice, person: Person | None = None) -> Affine:
     """The start, in OUT/registration/start.json as `accuracy --start` reads it, and in pictures."""
-    options = inputs.identity() | {
-        "rotation": choice.rotation,
-        "translation": choice.translation,
-        "scale": choice.scale,
-        "search": choice.search,
-        "mode": choice.affine_mode,
-        "landmarks": _landmark_identity(inputs, choice),
-    }
+    options = (
+        {"resolution": inputs.of_atlas.resolution}
+        | inputs.identity()
+        | {
+            "rotation": choice.rotation,
+            "translation": choice.translation,
+            "scale": choice.scale,
+            "search": choice.search,
+            "mode": choice.affine_mode,
+            "landmarks": _landmark_identity(inputs, choice),
+        }
+    )
 
     def find(_: None) -> list[list[float]]:
         (run.out / START).parent.mkdir(parents=True, exist_ok=True)

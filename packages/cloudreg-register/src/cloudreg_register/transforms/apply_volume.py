@@ -74,6 +74,11 @@ def transform_volume(  # noqa: PLR0913 -- the options of a command, each with a 
     with executor(jobs) as pool:
         if pool is None:
             return None
+        if is_file(target):
+            raise InputError(
+                f"{target} would be a folder: warped volumes are precomputed, chunk by chunk",
+                fix="name a folder, then `cloudreg download FOLDER FILE --voxel-size UM` makes a file of it",
+            )
         transform = Transform.load(folder)
         out = work or _local(target)
         options = {"to": to, "voxel_size": voxel_size, "labels": labels, "channel": channel}

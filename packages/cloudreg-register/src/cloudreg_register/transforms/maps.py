@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloudreg_io.errors import InputError
 from cloudreg_io.files.image import write_image
 from cloudreg_io.space import Grid, VoxelSize
 from cloudreg_register.transforms.apply import refuse_existing
@@ -65,8 +66,10 @@ def write_maps(
     Raises
     ------
     InputError
-        A file is there, or voxels so large that an axis has only one.
+        A file is there, `out` is no folder, or voxels so large that an axis has only one.
     """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; the maps go into a folder", fix="name another OUT")
     transform = Transform.load(folder)
     source = transform.mapper(to).source
     edge = voxel_size or _OF_THE_VELOCITY * min(transform.velocity_grid.spacing)

@@ -204,7 +204,7 @@ def test_a_precomputed_target_gets_its_own_levels_and_is_put_on_the_atlas(brain,
     assert sum(int(row["total"]) for row in rows) == array.sum(dtype=np.int64)
 
 
-def test_without_a_table_of_structures_regions_are_known_by_their_ids(brain, tmp_path):
+def test_without_a_table_of_structures_regions_are_known_by_their_ids(brain, tmp_path, caplog):
     out = tmp_path / "out"
     register_target(brain.place("target"), out, brain.choice(structures=None, iterations=(1, 1, 1)))
     rows = list(csv.DictReader((out / "registration/regions.csv").open()))
@@ -213,6 +213,7 @@ def test_without_a_table_of_structures_regions_are_known_by_their_ids(brain, tmp
     )
     assert sum(int(row["voxels"]) for row in rows) == brain.case.target.size
     assert not (out / "registration/structures.csv").exists()
+    assert "not in the table" not in caplog.text
 
 
 class TestStart:

@@ -9,7 +9,7 @@ import pytest
 from scipy.io import savemat
 from typer.testing import CliRunner
 
-from cloudreg_io.errors import CloudRegError
+from cloudreg_io.errors import CloudRegError, InputError
 from cloudreg_io.files.image import read_image, write_image
 from cloudreg_io.space import Grid, Orientation, VoxelSize
 from cloudreg_io.volumes import open_volume
@@ -112,6 +112,25 @@ def test_a_file_of_labels_onto_the_target(tmp_path, folder):
         "volume", tmp_path / "labels.nrrd", tmp_path / "out", "--transform", folder, "--to", "target", "--labels"
     )
     assert "60 × 45 × 40 voxels on the target" in again
+
+
+def test_ids_that_are_not_said_to_be_labels_are_noticed(tmp_path, folder, caplog):
+    for dtype in (np.uint16, np.uint32):
+        write_image(tmp_path / f"{dtype.__name__}.nrrd", np.ones(ATLAS.grid().shape, dtype), ATLAS.voxel_size)
+    run("volume", tmp_path / "uint16.nrrd", tmp_path / "image", "--transform", folder, "--to", "target")
+    assert "--labels" not in caplog.text
+    run("volume", tmp_path / "uint32.nrrd", tmp_path / "ids", "--transform", folder, "--to", "target")
+    assert "if its voxels are ids, give --labels" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["file", "volume"])
+def test_a_volume_of_the_wrong_side_is_recognised(tmp_path, folder, kind):
+    image = np.ones(ATLAS.grid().shape, np.uint8)
+    write_image(tmp_path / "atlas.nrrd", image, ATLAS.voxel_size)
+    place = tmp_path / "atlas.nrrd" if kind == "file" else write_volume(tmp_path, image, ATLAS.voxel_size).url
+    with pytest.raises(InputError, match=r"has the extent of the atlas[^|]*fix: --to target"):
+        run("volume", place, tmp_path / "made", "--transform", folder, "--to", "atlas")
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_target_onto_the_atlas_at_a_voxel_size(tmp_path, folder):

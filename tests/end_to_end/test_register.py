@@ -57,10 +57,11 @@ def test_a_brain_that_lies_otherwise_than_told_ends_right_with_a_search(brain, t
     there = np.stack([y, (case.target.shape[2] - 1) * EDGE - x, z], axis=1)
     words = [*brain.words(), "--iterations", 6, 6, 6]
     cloudreg_inside("register", turned, tmp_path / "told", *words, "--any-extent")
-    cloudreg_inside("register", turned, tmp_path / "searched", *words, "--search")
+    said = cloudreg_inside("register", turned, tmp_path / "searched", *words, "--search")
     start = json.loads((tmp_path / "searched/registration/start.json").read_text())
     assert start["by"] == "search"
     assert len(start["candidates"]) > 1
+    assert f"by search: {start['candidates'][0]['orientation']} (" in said.stdout
     assert error(tmp_path / "searched", case.landmarks_atlas, there) < 0.5 * EDGE
     assert error(tmp_path / "told", case.landmarks_atlas, there) > 3 * EDGE
 

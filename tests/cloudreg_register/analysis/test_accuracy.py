@@ -76,6 +76,13 @@ def test_what_is_written():
     assert "named more than once, not used: twice" in text
 
 
+def test_of_many_names_a_few_are_printed():
+    names = [f"n{k:03}" for k in range(100)]
+    target = landmarks([*NAMES, *names], np.vstack([POINTS, np.zeros((100, 3))]))
+    text = printed(accuracy(shifted(0, 0, 0), paired(landmarks(NAMES, POINTS), target)))[-1]
+    assert text == f"only in the target: {', '.join(names[:8])} and 92 more"
+
+
 def test_the_summary():
     summary = Summary.of(np.arange(101.0))
     assert (summary.points, summary.mean, summary.median, summary.p95, summary.max) == (101, 50, 50, 95, 100)
@@ -171,7 +178,7 @@ def test_labels_that_cannot_be_compared():
     array = np.ones((4, 4, 4), np.uint32)
     with pytest.raises(InputError, match="oriented"):
         overlaps(labels(array), labels(array, orientation="LPS"))
-    with pytest.raises(InputError, match="another atlas"):
+    with pytest.raises(InputError, match="not two views of one space"):
         overlaps(labels(array), labels(np.ones((4, 4, 9), np.uint32)))
     with pytest.raises(InputError, match="holds a label"):
         overlaps(labels(0 * array), labels(0 * array))

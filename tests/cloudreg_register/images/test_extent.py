@@ -41,10 +41,14 @@ def test_the_message_proposes_the_voxel_size():
     assert "did you mean 2 instead of 4.7 µm?" in str(caught.value)
 
 
-@pytest.mark.parametrize(("size", "unit"), [(1e-3, "millimetres"), (1e3, "nanometres")])
-def test_units_are_recognised(size, unit):
-    check = judged([a * size for a in ATLAS], ATLAS, ATLAS, (1, 1, 1), "brain", "LPS")
+@pytest.mark.parametrize(
+    ("edge", "unit", "meant"), [(0.025, "millimetres", "25 25 25"), (25000, "nanometres", "25 25 25")]
+)
+def test_units_are_recognised(edge, unit, meant):
+    of_a_larger_animal = [1.1 * a * edge / 25 for a in ATLAS]
+    check = judged(of_a_larger_animal, ATLAS, ATLAS, (edge,) * 3, "brain", "LPS")
     assert unit in check.fix
+    assert f"--voxel-size {meant}," in check.fix
 
 
 def test_a_part_of_a_brain_is_a_warning(caplog):

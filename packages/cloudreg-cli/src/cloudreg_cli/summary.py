@@ -62,11 +62,14 @@ def in_words(result: dict[str, Any]) -> str:
 
 def registration_in_words(registration: dict[str, Any]) -> list[str]:
     """What a registration made, as lines."""
+    from cloudreg_register.cli import start_in_words
+
     shape = registration["map"]
     folded = f"{shape['folded']} folded voxels" if shape["folded"] else "no voxel folded"
     what = f"{registration['channel']} to {registration['atlas']}"
     lines = [
         f"registered  {what}: {registration['steps']} steps, {folded}",
+        *start_in_words(registration["start"]),
         f"transform   {registration['transform']}",
     ]
     lines += [f"regions     {registration['regions']}"] if registration["regions"] else []

@@ -6,8 +6,9 @@ Only typer is imported here; the work is imported when there is work.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,7 +66,12 @@ def register(
     registration: TypedRegistration,
     search: Annotated[
         bool,
-        of_start(help="Try all ways in which the brain may lie (seconds); left and right stay as the codes say."),
+        of_start(
+            "--search/--no-search",
+            "--search-rotations",  # as in `run`, where --search is about tiles
+            help="Try all ways in which the brain may lie (seconds); left and right stay as the codes say. In "
+            "`cloudreg run` it is --search-rotations alone.",
+        ),
     ] = False,
     confirm: Annotated[
         bool, of_start("--confirm", help="Show the start and ask: y, n, or another --rotation, --translation.")
@@ -119,6 +125,17 @@ def at_terminal(context: typer.Context) -> Person:
     return Person(ask, show)
 
 
+def start_in_words(start: Mapping[str, Any]) -> list[str]:
+    """What was found about the start, as lines; none where it is as it was stated."""
+    if start["by"] == "landmarks":
+        return [f"start       by {len(start['landmarks'])} landmarks"]
+    if start["by"] != "search":
+        return []
+    first, *others = (f"{one['orientation']} ({one['score']:.3f})" for one in start["candidates"])
+    likely = f"{first} is the likeliest --orientation"
+    return [f"start       by search: {likely}; then {', '.join(others)}" if others else f"start       {likely}"]
+
+
 def in_words(done: Registered) -> str:
     """What a registration made, for a person."""
     import shlex
@@ -126,6 +143,7 @@ def in_words(done: Registered) -> str:
     report = done.to_json()
     shape = report["map"]
     lines = [
+        *start_in_words(report["start"]),
         f"transform   {report['transform']}   {report['steps']} steps at voxels down to "
         f"{report['resolution_um']:.3g} µm",
         f"            volume changes by {shape['jacobian_min']:.2f} to {shape['jacobian_max']:.2f}, "

@@ -16,6 +16,8 @@ from cloudreg_register.start.initial import initial_affine
 from cloudreg_register.start.landmarks import Pairs
 from cloudreg_register.transforms.transform import Space, Transform
 
+_LISTED = 8  # names of landmarks that are printed
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -145,5 +147,6 @@ def printed(result: Accuracy) -> Sequence[str]:
         ("named more than once, not used", result.pairs.repeated),
     ):
         if names:
-            lines.append(f"{what}: {', '.join(names)}")
+            more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+            lines.append(f"{what}: {', '.join(names[:_LISTED])}{more}")
     return lines

@@ -15,7 +15,6 @@ from cloudreg_io.errors import InputError
 from cloudreg_io.files.structures import StructureTree
 from cloudreg_io.space import resample
 from cloudreg_register.images.image import Image
-from cloudreg_register.images.plausible import require_same_extent
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def overlaps(first: Image, second: Image) -> dict[int, Overlap]:
     """
     if first.orientation != second.orientation:
         raise InputError(f"{first.name} is oriented {first.orientation}, {second.name} {second.orientation}")
-    require_same_extent(first.mip0, second.mip0, first.name, second.name)
+    first.frame.aligned(second.mip0.size, second.mip0.spacing, f"volume {second.name}".strip())
     shift = [a - b for a, b in zip(first.mip0.corner, second.mip0.corner, strict=True)]
     other = second.array
     if second.grid.moved(shift) != first.grid:

@@ -141,7 +141,14 @@ def measure(
             overwrite=overwrite,
             progress=progress,
         ) as run:
-            return Measurement(run.out / TABLE, measure_regions(run, inputs))
+            done = Measurement(run.out / TABLE, measure_regions(run, inputs))
+            if options.points is not None and all(not row.own.points for row in done.rows if row.structure.id):
+                x, y, z = inputs.labels.grid().extent
+                run.warn(
+                    f"{options.points}: not one point lies in a structure; x, y, z are taken as µm, which here go "
+                    f"from 0 to {x:.0f}, {y:.0f}, {z:.0f}"
+                )
+            return done
 
 
 def gathered(out: Path, options: MeasurementOptions) -> RegionInputs:

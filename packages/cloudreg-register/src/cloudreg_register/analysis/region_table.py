@@ -67,11 +67,12 @@ class Region:
 def region_table(tally: Tally, structures: StructureTree, voxel_mm3: float) -> tuple[Region, ...]:
     """The rows of a table, in the order of the structures, each on every side that was told apart.
 
-    Labels that the table of structures does not have get rows of their own, called `unknown`, and a warning.
+    Labels that the table of structures does not have get rows of their own, called `unknown`, and a warning unless
+    there is no table at all.
     """
     sides = [side for side in SIDES if any(s == side for _, s in tally.counts)] or ["both"]
     strangers = sorted({number for number, _ in tally.counts if number and number not in structures})
-    if strangers:
+    if strangers and len(structures):
         _logger.warning(
             "%d labels are not in the table of structures: %s; they have rows of their own",
             len(strangers),

@@ -111,8 +111,9 @@ def judged(
     verdict = _verdict(target_um, expected, ratios)
     fitting = vector3(voxel_size)
     if verdict == "voxel size":
+        unit = _unit(ratios)
         common = math.prod(ratios) ** (1 / 3)
-        fitting = vector3(_two_digits(v / common) for v in voxel_size)
+        fitting = vector3(v * unit[0] if unit else _two_digits(v / common) for v in voxel_size)
     elif verdict == "one axis":
         fitting = vector3(v if _within(r) else _two_digits(v / r) for v, r in zip(voxel_size, ratios, strict=True))
     message, fix = _explained(verdict, target_um, expected, ratios, voxel_size, fitting, orientation)
@@ -164,7 +165,9 @@ def _explained(
         sizes = (
             f"your brain would be {in_mm([target_um[longest]])} long; the atlas is {in_mm([expected[longest]])}"
         )
-        question = f"did you mean {_numbers(fitting)} instead of {_numbers(voxel_size)} µm?{_unit(ratios)}"
+        unit = _unit(ratios)
+        meant = f"did you mean {_numbers(fitting)} instead of {_numbers(voxel_size)} µm?"
+        question = f"{meant}{unit[1]}" if unit else meant
         return sizes, f"{question} {_giving(fitting)}, --scale for an animal of another size, or {_IGNORE}"
     if verdict == "axes exchanged":
         return sizes, f"{_exchanged(_exchange(target_um, expected) or (0, 1, 2), orientation)}; or {_IGNORE}"
@@ -191,13 +194,14 @@ def _giving(voxel_size: Vector3) -> str:
     return f"Give --voxel-size {' '.join(_digits(edge) for edge in voxel_size)}"
 
 
-def _unit(ratios: Vector3) -> str:
+def _unit(ratios: Vector3) -> tuple[float, str] | None:
+    """The unit that was mistaken, if one was: its factor, and how to say so."""
     common = math.prod(ratios) ** (1 / 3)
     if 600 < common < 1600:
-        return " It looks like nanometres given as µm."
+        return 1e-3, " It looks like nanometres given as µm."
     if 600 < 1 / common < 1600:
-        return " It looks like millimetres given as µm."
-    return ""
+        return 1e3, " It looks like millimetres given as µm."
+    return None
 
 
 def _within(ratio: float) -> bool:

@@ -114,6 +114,14 @@ class Frame:
             )
         return grid
 
+    def holds(self, size: Sequence[int], voxel_size: Sequence[float] | VoxelSize) -> bool:
+        """Whether a volume has the extent of this one, as `aligned` wants it."""
+        try:
+            self.aligned(size, voxel_size)
+        except InputError:
+            return False
+        return True
+
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Which points [n, 3] of the physical frame (µm) lie between the outer corners."""
         index = self.grid().index_of(points)

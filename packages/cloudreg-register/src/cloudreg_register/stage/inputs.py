@@ -140,11 +140,19 @@ def load_inputs(place: str, choice: Choice, of_atlas: AtlasInputs, memory: int |
         memory=memory,
     )
     extent = check_extent(target, of_atlas.image, choice.scale)
+    if not of_atlas.part.is_all:
+        extent = replace(extent, fix=f"is the sample only {_part_of(choice)} of the atlas? If so: {extent.fix}")
     # a search finds out which axes were exchanged
     if not (choice.any_extent or (choice.search and extent.verdict == "axes exchanged")):
         extent.require()
     require_larger_than(target.grid, unit_length(of_atlas.image.mip0), target.name)
     return Inputs(place, target, of_atlas, extent)
+
+
+def _part_of(choice: Choice) -> str:
+    """What the atlas was cut to, as it is typed."""
+    half = [f"--hemisphere {choice.hemisphere}"] if choice.hemisphere else []
+    return " and ".join([*half, *(f"--region {acronym}" for acronym in choice.regions)])
 
 
 def require_possible(name: str, target: Grid, choice: Choice, of_atlas: AtlasInputs) -> None:

@@ -6,6 +6,7 @@ found in the process of the command; the rest is cut into units for all workers.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from cloudreg_io.space import VoxelSize
 from cloudreg_io.volumes import Volume, open_volume
 from cloudreg_register.analysis.regions import RegionInputs, measure_regions
 from cloudreg_register.atlases.midplane import Midplane
-from cloudreg_register.layout import LABELS, ON_ATLAS, STRUCTURES, TABLE, TRANSFORM
+from cloudreg_register.layout import LABELS, ON_ATLAS, START, STRUCTURES, TABLE, TRANSFORM
 from cloudreg_register.stage.atlas_sources import labels_source, template_source
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import Inputs
@@ -43,6 +44,8 @@ class Registered:
     out : Path
     record : mapping
         What is in `qc/register.json`.
+    start : mapping
+        What is in `registration/start.json`.
     volumes : tuple of dict
         Reports of `warp_volume`.
     table : Path or None
@@ -51,6 +54,7 @@ class Registered:
 
     out: Path
     record: Mapping[str, Any]
+    start: Mapping[str, Any]
     volumes: tuple[dict[str, Any], ...]
     table: Path | None
 
@@ -59,6 +63,7 @@ class Registered:
         return {
             "out": str(self.out),
             "transform": str(self.out / TRANSFORM),
+            "start": {key: value for key, value in self.start.items() if key not in {"matrix", "unit"}},
             "energy": self.record["steps"][-1]["energy"] if self.record["steps"] else None,
             "steps": len(self.record["steps"]),
             "resolution_um": self.record["resolution_um"],
@@ -111,7 +116,8 @@ def register_stages(
     else:
         table = _regions(run, transform, inputs.of_atlas.atlas.structures, channels)
     run.discard("atlas", "register")
-    return Registered(run.out, record, volumes, table)
+    start = json.loads((run.out / START).read_bytes())
+    return Registered(run.out, record, start, volumes, table)
 
 
 def _on_atlas(

@@ -84,8 +84,7 @@ def transform_volume(  # noqa: PLR0913 -- the options of a command, each with a 
         options = {"to": to, "voxel_size": voxel_size, "labels": labels, "channel": channel}
         made = _Made(transform, source, target, to, _edges(transform, to, voxel_size), labels)
         channels = made.channels(channel)
-        if not made.is_volume:
-            made.require_extent(source_voxel_size)
+        made.require_extent(source_voxel_size)
         Budget.of(memory, jobs, PROGRAMS).require(*made.needs())
         with open_run(
             out,
@@ -97,6 +96,8 @@ def transform_volume(  # noqa: PLR0913 -- the options of a command, each with a 
             progress=progress,
             overwrite=overwrite,
         ) as run:
+            if made.may_be_labels:
+                run.warn(f"{source} was interpolated as an image; if its voxels are ids, give --labels")
             several = len(channels) > 1
             reports = [_warp_channel(run, made, one, source_voxel_size, several) for one in channels]
             run.discard("sources")
@@ -141,10 +142,33 @@ class _Made:
         return list(range(count)) if wanted is None else [wanted]
 
     def require_extent(self, voxel_size: Sequence[float] | None) -> None:
-        """Check a file's header before any work."""
-        header = read_image_header(self.source)
-        z, y, x = header.shape
-        self.frame.aligned((x, y, z), self.edges(voxel_size, header.voxel_size), "image")
+        """Check the extent of volume or file before any work."""
+        if self.is_volume:
+            size, edges = self.volume().size(), self.volume().voxel_size()
+        else:
+            header = read_image_header(self.source)
+            size, edges = header.size, self.edges(voxel_size, header.voxel_size)
+        try:
+            self.frame.aligned(size, edges, "labels" if self.labels else "image")
+        except InputError as error:
+            if not self.onto.holds(size, edges):
+                raise
+            there = other(self.to)
+            raise InputError(
+                f"--to {self.to} takes volumes of the {there}; {self.source} has the extent of the {self.to}",
+                why=error.what,
+                fix=f"--to {there}, if it lies on the {self.to}",
+            ) from error
+
+    @property
+    def may_be_labels(self) -> bool:
+        """Whether what shall be interpolated looks like ids: images have 16 bits at most, or are of floats."""
+        if self.labels:
+            return False
+        if self.is_volume:
+            return self.volume().spec.layer == "segmentation"
+        dtype = np.dtype(read_image_header(self.source).dtype)
+        return dtype.kind in "iu" and dtype.itemsize >= 4
 
     def needs(self) -> tuple[Need, ...]:
         """What it takes of the memory."""

@@ -220,7 +220,7 @@ def run(
     if target.confirm and not (sys.stdin and sys.stdin.isatty()):  # None where it was closed
         raise typer.BadParameter(
             "--confirm asks in a terminal, and this is none: leave it out, and say how the brain lies with "
-            "--rotation and --translation, or --search-rotations; qc/start.npz shows the start afterwards"
+            "--rotation and --translation, or --search-rotations"
         )
     options = typed.options(memory, target.autofluorescence_channel, choice)
     result = run_acquisition(

@@ -49,7 +49,8 @@ def regions(
         typer.Option(
             metavar="FILE",
             callback=typed_place,
-            help="Their table: Allen or BrainGlobe JSON, or CSV. Default: OUT/registration/structures.csv.",
+            help="Their table: Allen or BrainGlobe JSON, or CSV (id,acronym,name,parent). Default: "
+            "OUT/registration/structures.csv.",
         ),
     ] = None,
     channel: Annotated[
@@ -64,7 +65,8 @@ def regions(
         typer.Option(
             metavar="CSV",
             callback=typed_place,
-            help="Points to count: x,y,z in µm of the same frame. A table without points gives way to one with.",
+            help="Points to count: x,y,z in µm of the target, 0 at the centre of its first voxel. A table without "
+            "points gives way to one with.",
         ),
     ] = None,
     transform: Annotated[
@@ -141,7 +143,8 @@ def accuracy(
         typer.Option(
             metavar="FILE",
             callback=typed_place,
-            help="What `before` means: JSON with a 4×4 `matrix`, centred, µm. Default: the orientations alone.",
+            help="What `before` means, such as OUT/registration/start.json: a 4×4 `matrix`, centred, µm. Default: "
+            "the orientations alone.",
         ),
     ] = None,
     labels: Annotated[

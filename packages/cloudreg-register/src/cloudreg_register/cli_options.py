@@ -41,7 +41,9 @@ class TypedRegistration:
     structures: Annotated[
         str | None,
         of_atlas(
-            metavar="FILE", callback=typed_place, help="Names of the labels: Allen or BrainGlobe JSON, or CSV."
+            metavar="FILE",
+            callback=typed_place,
+            help="Names of the labels: Allen or BrainGlobe JSON, or CSV (id,acronym,name,parent).",
         ),
     ] = None
     atlas_orientation: Annotated[

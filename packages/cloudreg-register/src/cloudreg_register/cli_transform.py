@@ -53,7 +53,7 @@ def points(
     to: ToOption,
     voxels: Annotated[
         bool,
-        typer.Option("--voxels", help="x,y,z of IN are full-resolution voxels; OUT is in µm."),
+        typer.Option("--voxels", help="x,y,z of IN are full-resolution voxels, 0 the first; OUT is in µm."),
     ] = False,
     overwrite: OverwriteFlag = False,
     as_json: JsonFlag = False,
@@ -101,7 +101,7 @@ def volume(
         tuple[float, float, float] | None,
         typer.Option(metavar="X Y Z", help="Voxel size of a SRC file in µm, in place of its header's."),
     ] = None,
-    labels: Annotated[bool, typer.Option("--labels", help="SRC holds labels: nothing is interpolated.")] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="SRC holds ids: nothing is interpolated.")] = False,
     channel: Annotated[
         int | None, typer.Option(min=0, help="Of a SRC of several channels; by default all, DST/0, DST/1, ….")
     ] = None,
@@ -168,6 +168,9 @@ def export(
     """Write a transform as a displacement field that SimpleITK, ANTs and 3D Slicer apply.
 
     With --to target it maps points of the atlas to the target, which is what pulls a target onto the atlas.
+
+    It is in µm, 0 at the centre of the first voxel, x, y, z as the voxels are stored: give images such a spacing,
+    origin and direction before it is applied to them. The README of cloudreg-register shows it with SimpleITK.
     """
     only_rank_zero()
     import json

@@ -71,7 +71,7 @@ def confirm(
         if answer.lower() in {"n", "no"}:
             raise UnconfirmedError(
                 "the start was not confirmed; nothing was registered",
-                fix="give the command again with other --orientation, --rotation, --translation, or a search",
+                fix="give the command again with other --orientation, --rotation, --translation, or --search",
             )
         try:
             pose = parsed_answer(answer, pose)

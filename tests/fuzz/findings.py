@@ -96,6 +96,11 @@ FINDINGS: dict[str, tuple[str, bytes, str]] = {
         _changed(ANNOTATIONS.seeds[0], b"[1, 2, 3, 0]", b"[1, 2, 3, " + b"9" * 5000 + b"]"),
         "ValueError: Exceeds the limit",
     ),
+    "point so far away that its place is not finite": (
+        "annotations",
+        _changed(ANNOTATIONS.seeds[0], b"[1, 2, 3, 0]", b"[1, 2, 1e308, 0]"),
+        "a position of inf",
+    ),
     "size without end of a transform": (
         "transform",
         json.dumps({**_META, "atlas": {**_META["atlas"], "size": [float("inf"), 1, 1]}}).encode(),

@@ -108,9 +108,15 @@ def points_of(
             why="it was made by a Neuroglancer from before 2019",
             fix="open it in a recent one and save its state anew",
         )
-    matrix = _to_micrometres(transform, dimensions)
-    coordinates = [_coordinates(entry, matrix.shape[1] - 1, name) for entry in points]
-    corner = np.column_stack([np.array(coordinates), np.ones(len(points))]) @ matrix.T
+    with np.errstate(over="ignore", invalid="ignore"):  # told of below
+        matrix = _to_micrometres(transform, dimensions)
+        coordinates = [_coordinates(entry, matrix.shape[1] - 1, name) for entry in points]
+        corner = np.column_stack([np.array(coordinates), np.ones(len(points))]) @ matrix.T
+    if len(lost := np.flatnonzero(~np.isfinite(corner).all(axis=1))):
+        raise InputError(
+            f"a point of the layer {name!r} lies at no place that can be counted: {coordinates[lost[0]]}",
+            why="its coordinates, or the dimensions and the matrix they are multiplied by, are too large",
+        )
     half = np.array(list(VoxelSize.of(voxel_size))) / 2
     return NamedPoints(name, tuple(map(_name, points)), corner - half, ignored)
 

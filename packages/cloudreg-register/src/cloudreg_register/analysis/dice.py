@@ -46,7 +46,14 @@ def overlaps(first: Image, second: Image) -> dict[int, Overlap]:
     """
     if first.orientation != second.orientation:
         raise InputError(f"{first.name} is oriented {first.orientation}, {second.name} {second.orientation}")
-    first.frame.aligned(second.mip0.size, second.mip0.spacing, f"volume {second.name}".strip())
+    try:
+        first.frame.aligned(second.mip0.size, second.mip0.spacing, f"volume {second.name}".strip())
+    except InputError as error:
+        raise InputError(
+            error.what,
+            why=error.why,
+            fix="labels are compared in one space: `cloudreg transform volume --labels` brings them there",
+        ) from error
     shift = [a - b for a, b in zip(first.mip0.corner, second.mip0.corner, strict=True)]
     other = second.array
     if second.grid.moved(shift) != first.grid:

@@ -97,7 +97,7 @@ def transform_volume(  # noqa: PLR0913 -- the options of a command, each with a 
             overwrite=overwrite,
         ) as run:
             if made.may_be_labels:
-                run.warn(f"{source} was interpolated as an image; if its voxels are ids, give --labels")
+                run.warn(f"{source} is interpolated as an image; if its voxels are ids, give --labels")
             several = len(channels) > 1
             reports = [_warp_channel(run, made, one, source_voxel_size, several) for one in channels]
             run.discard("sources")

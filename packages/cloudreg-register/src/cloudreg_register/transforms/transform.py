@@ -8,7 +8,7 @@ a point comes back to where it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -50,11 +50,11 @@ class Transform:
     """
 
     affine: Affine
-    velocity: NDArray[np.float32]
+    velocity: NDArray[np.float32] = field(repr=False)
     velocity_grid: Grid
     atlas: Frame
     target: Frame
-    confidence: NDArray[np.float32] | None = None
+    confidence: NDArray[np.float32] | None = field(default=None, repr=False)
     confidence_grid: Grid | None = None
 
     def __post_init__(self) -> None:

@@ -171,6 +171,18 @@ def test_other_options_are_refused(registered, brain):
     assert "--overwrite" in str(done.exception)
 
 
+def test_nothing_is_written_into_the_atlas(brain, tmp_path):
+    atlas = tmp_path / "atlas"
+    write_volume(
+        tmp_path / "scratch", np.arange(8000, dtype=np.uint16).reshape(20, 20, 20), (500.0,) * 3, url=atlas
+    )
+    before = tree(atlas)
+    words = ("--orientation", "LPS", "--atlas", atlas, "--atlas-orientation", "LPS")
+    done = cloudreg(brain.place("target"), atlas / "out", *words)
+    assert "is the atlas, or lies in it" in str(done.exception)
+    assert tree(atlas) == before
+
+
 def test_killed_and_begun_anew_it_ends_in_the_same_bytes(registered, brain, tmp_path):
     out = tmp_path / "out"
 

@@ -352,3 +352,13 @@ def test_the_real_brain_has_no_spacing(shared_data):
     brain, voxel_size = read_image(shared_data / "real_brain_50um.tif")
     assert voxel_size is None
     np.testing.assert_array_equal(brain, tifffile.imread(shared_data / "real_brain_50um.tif"))
+
+
+def test_a_compressed_nifti_whose_checksum_does_not_agree_is_refused(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    write_image(path, volume(shape=(40, 40, 40)), VOXEL_SIZE)  # not read to its end with the header
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged: CRC"):
+        read_image(path)

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from cloudreg_io.errors import InputError
+from cloudreg_io.errors import InputError, ToolError
 from cloudreg_io.space import Orientation, VoxelSize
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.transforms.itk import export_field
+from cloudreg_register.transforms.maps import write_maps
 from cloudreg_register.transforms.warp import warp
 from support.velocities import transform_of
 
@@ -64,3 +65,18 @@ def test_only_nrrd_is_written_and_equal_transforms_give_equal_bytes(tmp_path):
     assert one.file.read_bytes() == two.file.read_bytes()
     assert one.to_json()["spacing_um"] == [150, 150, 150]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "two.nrrd"]
+
+
+def test_voxels_that_the_memory_does_not_hold_are_refused_with_a_size_that_does(tmp_path, monkeypatch):
+    monkeypatch.setattr("cloudreg_register.memory.machine_memory", lambda: 10_000_000)
+    TRANSFORM.save(tmp_path / "transform")
+    with pytest.raises(ToolError, match="voxels of 5 µm take") as caught:
+        export_field(TRANSFORM, tmp_path / "field.nrrd", voxel_size=VoxelSize(5, 5, 5))
+    edge = float(caught.value.fix.split()[1])
+    assert export_field(TRANSFORM, tmp_path / "field.nrrd", voxel_size=VoxelSize(edge, edge, edge)).file.exists()
+    with pytest.raises(ToolError, match="voxels of 20 µm take") as caught:
+        write_maps(tmp_path / "transform", tmp_path / "maps", voxel_size=20)
+    assert not (tmp_path / "maps").exists()
+    assert write_maps(
+        tmp_path / "transform", tmp_path / "maps", voxel_size=float(caught.value.fix.split()[1])
+    ).files

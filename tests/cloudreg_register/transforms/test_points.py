@@ -73,6 +73,7 @@ def test_a_column_is_added_or_replaced():
         ("x,y,z\n1,2,nan\n", "line 2, column z: 'nan' is not"),
         ("x,y,z\n1,2,3\n-inf,2,3\n", "line 3, column x: '-inf'"),
         ("x,y,z\n1,2,\n", "line 2, column z: ''"),
+        ('x,y,z,name\n1,2,3,"a\n4,5,6,b\n', "line 3: not CSV: unexpected end of data\n  why: a quote was opened"),
         ("x,y,z\n1,2\n", "line 2: 2 fields, where the header has 3"),
         ("x,y,z\n1,2,3,4\n", "line 2: 4 fields, where the header has 3\n  why: a text that holds a comma"),
     ],

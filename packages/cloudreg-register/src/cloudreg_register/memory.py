@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cloudreg_io.run.memory import Programs
+from cloudreg_io.errors import ToolError
+from cloudreg_io.run.memory import Programs, machine_memory, readable
 
 # Python, torch, SciPy, Numba and its compiler, cloud-volume: what processes share, what each has for itself
 PROGRAMS = Programs(240_000_000, 220_000_000)
@@ -38,3 +39,31 @@ def reading_bytes(size: Sequence[int], dtype: DTypeLike) -> int:
     """Memory to read voxels of a type into an image, and to bring that to another voxel size."""
     item: int = np.dtype(dtype).itemsize
     return math.ceil(math.prod(size) * (_READING * item + _RESULT))
+
+
+def require_samples(edge: float, samples: int, each: int, axes: int) -> None:
+    """Refuse voxels so small that what is held of them at once takes more than half of the machine's memory.
+
+    Parameters
+    ----------
+    edge : float
+        Of a voxel in µm.
+    samples, each : int
+        How many are held at once, and the bytes that one takes.
+    axes : int
+        How many axes of the volume they fill: 3, or 2 for a plane.
+
+    Raises
+    ------
+    ToolError
+        Naming a voxel size that will do.
+    """
+    needed, limit = samples * each, machine_memory() / 2
+    if needed <= limit:
+        return
+    coarser = math.ceil(1.01 * edge * (needed / limit) ** (1 / axes) * 10) / 10
+    raise ToolError(
+        f"voxels of {edge:g} µm take {readable(needed)} of memory; half of this machine's is {readable(limit)}",
+        why=f"{samples:,} of them are held at once",
+        fix=f"--voxel-size {coarser:g} or larger",
+    )

@@ -122,7 +122,7 @@ def three_axes(path: Path, sizes: Sequence[int]) -> Vector3i:
     """
     sizes = [int(size) for size in sizes]
     if min(sizes, default=0) < 1:
-        raise InputError(f"{path} holds no voxel: its size is {sizes}")
+        raise InputError(f"{path} holds no voxel: its size is {sizes}", fix="copy the file again")
     while len(sizes) > 3 and sizes[-1] == 1:
         sizes.pop()
     if len(sizes) > 3:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from cloudreg_io.run.counters import count
 from cloudreg_io.space import VoxelSize
 
 _LARGEST_GZIP_RATIO = 1032
+_PIECE = 1 << 22
 _LARGEST_NIFTI1_AXIS = 32767
 
 
@@ -31,7 +34,10 @@ def read_header(path: Path) -> ImageHeader:
     x, y, z = three_axes(path, image.shape)
     stored = image.get_data_dtype()
     if stored.kind not in "iuf":
-        raise InputError(f"{path} holds values of type {stored}; one number a voxel is expected")
+        raise InputError(
+            f"{path} holds values of type {stored}; one number a voxel is expected",
+            fix="save one channel, or the magnitude, as integers or 32-bit floats",
+        )
     declared, size = x * y * z * stored.itemsize, path.stat().st_size
     if declared > size * (_LARGEST_GZIP_RATIO if path.suffix == ".gz" else 1):
         raise InputError(
@@ -51,13 +57,22 @@ def read_header(path: Path) -> ImageHeader:
 def read(header: ImageHeader) -> NDArray[Any]:
     """All voxels, [z, y, x] in native byte order."""
     try:
+        _require_whole(header.path)
         array = np.asanyarray(_open(header.path).dataobj)
-    except (OSError, ValueError, OverflowError, EOFError) as error:
+    except (OSError, zlib.error, ValueError, OverflowError, EOFError) as error:
         raise InputError(
             f"{header.path} is damaged: {error}", why="the copy was interrupted", fix="copy the file again"
         ) from error
     count(bytes_read=header.path.stat().st_size)
     return np.ascontiguousarray(array.reshape(header.shape[::-1], order="F").T, dtype=header.dtype)
+
+
+def _require_whole(path: Path) -> None:
+    """Read a compressed file to its end: only there is its checksum, and nibabel stops before."""
+    if path.suffix.lower() == ".gz":
+        with gzip.open(path) as file:
+            while file.read(_PIECE):
+                pass
 
 
 def write(path: Path, array: NDArray[Any], voxel_size: VoxelSize) -> None:
@@ -85,7 +100,11 @@ def _open(path: Path) -> Any:
     try:
         image = nibabel.load(path)
     except (ImageFileError, HeaderDataError, OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is not a NIfTI file that can be read: {error}") from error
+        raise InputError(
+            f"{path} is not a NIfTI file that can be read: {error}",
+            why="it is damaged, or of another format than its suffix says",
+            fix="copy the file again; or give it its format's suffix: .nii, or .nii.gz where it is compressed",
+        ) from error
     if not isinstance(image, nibabel.Nifti1Pair):
         raise InputError(f"{path} is {type(image).__name__}, not NIfTI")
     return image

@@ -59,8 +59,10 @@ def register_target(
     with executor(jobs) as pool:
         if pool is None:
             return None
-        _require_apart(place, out)
+        _require_apart("target", place, out)
         of_atlas = load_atlas(choice, memory)
+        _require_apart("atlas", of_atlas.atlas.template, out)
+        _require_apart("labels", of_atlas.atlas.labels, out)
         budget = Budget.of(memory, jobs, PROGRAMS)
         needed = needs(_target_grid(place, choice), of_atlas, classic=choice.classic is not None)
         budget.require(*needed, *filter(None, [reading_need(place)]))
@@ -83,14 +85,18 @@ def _target_grid(place: str, choice: Choice) -> Grid:
     return grid_of(place, None if choice.voxel_size is None else VoxelSize.of(choice.voxel_size))
 
 
-def _require_apart(place: str, out: Path) -> None:
+def _require_apart(name: str, place: object, out: Path) -> None:
+    if not isinstance(place, str):
+        return
     location = Location.parse(place)
     if not location.is_file:
         return
     source, folder = location.path.resolve(), out.resolve()
     if folder == source or folder.is_relative_to(source):
         raise InputError(
-            f"OUT {out} is the target, or lies in it", why="a target is only read", fix="choose another OUT"
+            f"OUT {out} is the {name}, or lies in it",
+            why="what is registered is only read",
+            fix="choose another OUT",
         )
 
 

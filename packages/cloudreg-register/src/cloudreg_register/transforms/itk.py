@@ -27,11 +27,13 @@ from numpy.typing import NDArray
 from cloudreg_io.errors import InputError
 from cloudreg_io.files.atomic import atomic_path
 from cloudreg_io.space import Bounds, Grid, VoxelSize
+from cloudreg_register.memory import require_samples
 from cloudreg_register.transforms.transform import Mapper, Space, Transform
 
 _GZIP = 31  # zlib's window for the gzip format
 _PER_SAMPLE = 4  # samples of the field per sample of the velocity, along an axis
 _PROBES = 5_000
+_SAMPLE_BYTES = 200  # of a plane: its points, where they go, and what is in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,15 @@ def export_field(
     ------
     InputError
         Another suffix, or `to` is unknown.
+    ToolError
+        Voxels so small that the machine's memory does not hold a plane.
     """
     file = Path(file)
     if file.suffix.lower() != ".nrrd":
         raise InputError(f"{file}: displacement fields are written as .nrrd", fix=f"{file.with_suffix('.nrrd')}")
     mapper = transform.mapper(to)
     grid = field_grid(transform, mapper, voxel_size)
+    require_samples(grid.spacing[0], grid.size[0] * grid.size[1], _SAMPLE_BYTES, axes=2)
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as temporary:
         _write(temporary, mapper, grid)

@@ -7,6 +7,7 @@ is mapped.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from typing import Any
 from cloudreg_io.errors import InputError
 from cloudreg_io.files.image import write_image
 from cloudreg_io.space import Grid, VoxelSize
+from cloudreg_register.memory import require_samples
 from cloudreg_register.transforms.apply import refuse_existing
 from cloudreg_register.transforms.jacobian import Regularity, inverse_consistency_map, jacobian_map
 from cloudreg_register.transforms.transform import Space, Transform
 
+_VOXEL_BYTES = 300  # of the maps and of the points at which the confidence is looked up
 _OF_THE_VELOCITY = 0.5  # spacings of the velocity are a voxel, where none is named
 
 
@@ -65,6 +68,8 @@ def write_maps(
 
     Raises
     ------
+    ToolError
+        Voxels so small that the machine's memory does not hold them.
     InputError
         A file is there, `out` is no folder, or voxels so large that an axis has only one.
     """
@@ -74,6 +79,7 @@ def write_maps(
     source = transform.mapper(to).source
     edge = voxel_size or _OF_THE_VELOCITY * min(transform.velocity_grid.spacing)
     grid = source.grid().with_spacing(VoxelSize(edge, edge, edge))
+    require_samples(edge, math.prod(grid.size), _VOXEL_BYTES, axes=3)
     names = ["jacobian", "inverse_error"] + ([] if transform.confidence is None else ["confidence"])
     files = {name: out / f"{name}.nrrd" for name in names}
     for file in files.values():

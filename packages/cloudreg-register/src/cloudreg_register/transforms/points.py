@@ -113,13 +113,17 @@ def read_blocks(path: Path | str, rows: int = BLOCK_ROWS) -> Iterator[Points]:
         raise NotFoundError(f"no points at {path}", fix="check the path")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
+            lines = csv.reader(file, strict=True)  # else an open quote swallows the rows after it
             header = _header(path, next(lines, []))
             yield from _blocks(path, lines, header, rows)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8: {error.reason}", fix="save it as CSV in UTF-8") from error
     except csv.Error as error:
-        raise InputError(f"{path} is not CSV: {error}", fix="save it as CSV in UTF-8") from error
+        raise InputError(
+            f"{path}, line {lines.line_num}: not CSV: {error}",
+            why="a quote was opened and not closed, or stands inside of a quoted text",
+            fix="close every quote, and write one inside of a quoted text twice; or save it as CSV in UTF-8 anew",
+        ) from error
 
 
 def write_points(path: Path | str, blocks: Points | Iterable[Points]) -> int:

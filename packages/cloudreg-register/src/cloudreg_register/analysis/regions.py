@@ -272,6 +272,8 @@ def _require_one_frame(labels: Volume, volume: Volume, name: str) -> None:
         raise InputError(
             f"{labels.url} and the channel {name} are not of one extent: "
             f"{labels.size()} voxels of {labels.voxel_size()}, {volume.size()} of {volume.voxel_size()}",
-            why="the labels belong to another volume, or are those of the atlas itself",
-            fix="give the labels that `cloudreg register` made for this volume: OUT/registration/labels",
+            why="every image right below OUT is measured where no --channel is named, and one of them may lie on "
+            "the atlas; or the labels belong to another volume, or are those of the atlas itself",
+            fix="--channel NAME, of the image to measure, or the labels that `cloudreg register` made for this "
+            "volume: --labels OUT/registration/labels",
         )

@@ -177,7 +177,8 @@ def _explained(
         return f"{sizes}: too different along {wrong}", f"{question} {_giving(fitting)}, or {_IGNORE}"
     short = " and ".join("xyz"[k] for k, r in enumerate(ratios) if not _within(r))
     return f"{sizes}: taken as a part of a brain, since it is short along {short}", (
-        "check --voxel-size and --orientation if the brain is whole"
+        "--hemisphere or --region cut the atlas to a volume that ends there; check --voxel-size and --orientation "
+        "if the brain is whole"
     )
 
 
@@ -186,7 +187,7 @@ def _exchanged(order: tuple[int, ...], code: str) -> str:
     fitting = "".join(code[order.index(axis)] for axis in range(3))
     return (
         f"the axes of --orientation {code} may be exchanged: the lengths would fit {fitting}, or codes with "
-        "opposite letters in these places"
+        "opposite letters in these places; --search-rotations tries all"
     )
 
 

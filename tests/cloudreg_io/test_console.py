@@ -109,3 +109,12 @@ def test_progress_as_lines(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "fuse CHN00: going on at 1 of 4"
     assert lines[1].startswith("fuse CHN00: done, ")
+
+
+def test_a_warning_is_said_once():
+    script = (
+        "import logging\nfrom cloudreg_io.logs import set_up_logging\nset_up_logging(debug=False)\n"
+        "for text in ('a', 'a', 'b', 'a'):\n    logging.getLogger('x').warning('%s', text)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.split() == ["WARNING:", "a", "WARNING:", "b"]

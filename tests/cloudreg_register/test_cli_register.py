@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -290,3 +291,74 @@ def loaded(brain):
 
     choice = brain.choice()
     return load_inputs(brain.place("target"), choice, load_atlas(choice, None), None)
+
+
+class TestImpossible:
+    """What is refused before there is work, each with what to type."""
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"translation": (float("nan"), 0.0, 0.0)}, "--translation nan 0 0: finite"),
+            ({"rotation": (1e300, 0.0, 0.0)}, "--rotation 1e\\+300 0 0: it takes degrees"),
+            ({"scale": (1e-9, 1.0, 1.0)}, "--scale 1e-09 1 1: from 0.01"),
+            ({"to_atlas": 0.0}, "--to-atlas 0 is not positive"),
+            ({"landmark_sigma": -1.0}, "--landmark-sigma -1 is not positive"),
+            ({"landmark_sigma": 1e-300}, "--landmark-sigma 1e-300 µm is less"),
+            ({"regularization": float("inf")}, "--regularization inf: finite"),
+            ({"regularization": 1e-300}, "--regularization 1e-300: from 0.001"),
+        ],
+    )
+    def test_numbers(self, brain, change, message):
+        with pytest.raises(InputError, match=message):
+            brain.choice(**change)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"translation": (13000.0, 0.0, 0.0)}, "lays the atlas beside the target"),
+            ({"to_atlas": 0.001}, "20 times finer than any"),
+        ],
+    )
+    def test_choices(self, brain, tmp_path, change, message):
+        with pytest.raises(InputError, match=message):
+            register_target(brain.place("target"), tmp_path / "out", brain.choice(**change))
+        assert not (tmp_path / "out").exists()
+
+    def test_landmarks_that_are_voxels(self, brain, tmp_path):
+        for name in ("atlas", "target"):
+            rows = list(csv.reader((brain.folder / f"{name}.csv").open()))
+            voxels = [[*(float(value) / 600 for value in row[:3]), row[3]] for row in rows[1:]]
+            with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+                csv.writer(file).writerows([rows[0], *voxels])
+        choice = brain.choice(landmarks=(str(tmp_path / "atlas.csv"), str(tmp_path / "target.csv")))
+        with pytest.raises(InputError, match="all landmarks lie within"):
+            register_target(brain.place("target"), tmp_path / "out", choice)
+
+    def test_a_file_of_another_format(self, brain, tmp_path):
+        (tmp_path / "brain.mha").write_bytes(b"ObjectType = Image")
+        with pytest.raises(InputError, match="of a format that is not read here"):
+            register_target(str(tmp_path / "brain.mha"), tmp_path / "out", brain.choice())
+
+
+def test_an_atlas_of_ids_and_labels_of_nothing_are_said(brain, tmp_path, caplog):
+    from cloudreg_io.files.image import write_image
+
+    write_image(tmp_path / "none.nrrd", np.zeros_like(brain.case.labels), brain.case.atlas_grid.voxel_size)
+    choice = brain.choice(atlas=brain.place("labels"), labels=str(tmp_path / "none.nrrd"), iterations=(1, 1, 1))
+    register_target(brain.place("target"), tmp_path / "out", choice)
+    assert "looks like labels, and is taken as the atlas's image" in caplog.text
+    assert "no voxel of the target lies in a structure" in caplog.text
+
+
+def test_a_transform_that_was_damaged_is_made_anew_as_the_message_says(registered, brain, tmp_path):
+    out = tmp_path / "out"
+    choice = brain.choice(iterations=(1, 1, 1))
+    register_target(brain.place("target"), out, choice)
+    whole = tree(out / "registration/transform")
+    (out / "registration/transform/meta.json").write_text("x")
+    with pytest.raises(InputError, match=r"remove .*transform and give the same command with --overwrite"):
+        register_target(brain.place("target"), out, choice)
+    shutil.rmtree(out / "registration/transform")
+    register_target(brain.place("target"), out, choice, overwrite=True)
+    assert tree(out / "registration/transform") == whole

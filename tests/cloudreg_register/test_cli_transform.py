@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -167,7 +168,7 @@ def test_what_cannot_be_done_is_said(tmp_path, folder):
     write_image(tmp_path / "plain.tif", image, VoxelSize(10, 10, 10))
     for arguments, message in [
         (("points", source, source, "--to", "atlas"), "would replace the points"),
-        (("points", source, folder / "meta.json", "--to", "atlas"), "exists"),
+        (("points", source, tmp_path / "bad.csv", "--to", "atlas"), "exists"),
         (("points", tmp_path / "bad.csv", tmp_path / "o.csv", "--to", "atlas"), "has no column z"),
         (("points", tmp_path / "none.csv", tmp_path / "o.csv", "--to", "atlas"), "no points at"),
         (("volume", tmp_path / "small.nrrd", tmp_path / "o", "--to", "target"), "extends over"),
@@ -237,3 +238,40 @@ def test_confidence_is_that_of_the_block_in_the_target():
     assert found.tolist() == [0.25, 0.75, 0]
     with pytest.raises(CloudRegError, match="no confidence"):
         TRANSFORM.confidence_at([[0, 0, 0]])
+
+
+def test_what_is_made_never_lies_in_the_transform(tmp_path, folder):
+    points = table(tmp_path / "in.csv", [(600, 600, 600)])
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match="would lie in the transform"):
+        run("points", points, folder / "meta.json", "--transform", folder, "--to", "atlas", "--overwrite")
+    with pytest.raises(InputError, match="would lie in the transform"):
+        run("export", folder, folder / "field.nrrd")
+    with pytest.raises(InputError, match="would lie in the transform"):
+        run("maps", folder, folder)
+    write_image(tmp_path / "target.nrrd", np.ones((40, 45, 60), np.uint8), TARGET.voxel_size)
+    with pytest.raises(InputError, match="is the transform, or lies in it"):
+        run("volume", tmp_path / "target.nrrd", folder / "new", "--transform", folder, "--to", "atlas")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path, folder):
+    points = table(tmp_path / "in.csv", [(600, 600, 600)])
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is a device"):
+        run("points", points, tmp_path / "pipe", "--transform", folder, "--to", "atlas", "--overwrite")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_voxels_much_finer_than_anything_are_refused_before_work(tmp_path, folder):
+    write_image(tmp_path / "target.nrrd", np.ones((40, 45, 60), np.uint8), TARGET.voxel_size)
+    words = ("--transform", folder, "--to", "atlas", "--voxel-size", 0.001, 0.001, 0.001)
+    with pytest.raises(InputError, match="20 times finer than any of atlas and target, 40 µm"):
+        run("volume", tmp_path / "target.nrrd", tmp_path / "new", *words)
+    assert not (tmp_path / "new/info").exists()
+
+
+def test_values_that_32_bits_do_not_hold_are_refused(tmp_path, folder):
+    write_image(tmp_path / "target.nrrd", np.full((40, 45, 60), 1e300), TARGET.voxel_size)
+    with pytest.raises(InputError, match=r"beyond 3\.4e38"):
+        run("volume", tmp_path / "target.nrrd", tmp_path / "new", "--transform", folder, "--to", "atlas")

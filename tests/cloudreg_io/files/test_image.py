@@ -362,3 +362,28 @@ def test_a_compressed_nifti_whose_checksum_does_not_agree_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match="is damaged: CRC"):
         read_image(path)
+
+
+def detached(path, name, encoding="raw"):
+    head = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 3 2\nspacings: 1 1 1\n"
+    path.write_text(f"{head}encoding: {encoding}\ndata file: {name}\n")
+    return path
+
+
+def test_nrrd_whose_voxels_are_in_a_file_of_their_own(tmp_path):
+    path = detached(tmp_path / "a.nrrd", "a.raw")
+    with pytest.raises(NotFoundError, match=r"its voxels are in .*a\.raw, and there is no such file"):
+        read_image_header(path)
+    (tmp_path / "a.raw").write_bytes(bytes(range(23)))
+    with pytest.raises(InputError, match="declares 24 bytes of voxels and holds 23"):
+        read_image_header(path)
+    (tmp_path / "a.raw").write_bytes(bytes(range(24)))
+    np.testing.assert_array_equal(read_image(path)[0].ravel(), np.arange(24))
+
+
+def test_nrrd_that_is_empty_or_of_an_encoding_that_is_not_read(tmp_path):
+    (tmp_path / "a.nrrd").touch()
+    with pytest.raises(InputError, match="it ends within its first line"):
+        read_image_header(tmp_path / "a.nrrd")
+    with pytest.raises(InputError, match="written as 'hex'"):
+        read_image_header(detached(tmp_path / "b.nrrd", "a.raw", "hex"))

@@ -247,6 +247,12 @@ WRONG = [
         InputError,
         "velocity holds numbers that are not finite",
     ),
+    (
+        replaced("velocity.npy", lambda p: np.save(p, np.full_like(np.load(p), 1e30))),
+        InputError,
+        r"a velocity of 1e\+30 µm would carry points far through the atlas",
+    ),
+    (replaced("velocity.npy", lambda p: p.write_bytes(b"")), InputError, "no array of numbers, or cut off"),
 ]
 
 

@@ -69,8 +69,9 @@ def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedR
     from cloudreg_io.space import Orientation
     from cloudreg_register.images.plausible import require_larger_than
     from cloudreg_register.lddmm.levels import unit_length
-    from cloudreg_register.stage.inputs import load_atlas, require_possible
+    from cloudreg_register.stage.inputs import load_atlas
     from cloudreg_register.stage.memory import needs
+    from cloudreg_register.stage.possible import require_possible
 
     channel = raw.data.channel(wanted) if wanted else raw.aligned
     if channel not in raw.channels:

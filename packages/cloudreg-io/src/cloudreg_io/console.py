@@ -7,7 +7,6 @@ stopped. Nothing heavy is imported here.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import signal
@@ -23,12 +22,12 @@ import typer
 
 from cloudreg_io.errors import CloudRegError, InputError
 from cloudreg_io.launcher import mpi_rank
+from cloudreg_io.logs import set_up_logging
 
 if TYPE_CHECKING:
     from cloudreg_io.run.progress import Progress
 
 _ENDINGS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-_CHATTY = ("numba", "botocore", "boto3", "urllib3", "matplotlib", "asyncio")
 
 
 def print_versions(wanted: bool) -> None:
@@ -178,7 +177,8 @@ def explained(error: Exception) -> str:
         )
     if isinstance(error, MemoryError):
         return (
-            f"error: not enough memory: {error}\n  fix: the same command with fewer --jobs or a smaller --search"
+            f"error: not enough memory: {error}\n"
+            "  fix: the same command with fewer --jobs, larger voxels or a smaller --search, whichever it has"
         )
     if isinstance(error, OSError):
         return f"error: {error}\n  fix: when that is put right, give the same command; it goes on where it stopped"
@@ -212,17 +212,6 @@ def only_rank_zero() -> None:
     """End this process unless it is the first of an MPI job: called by commands that are the work of one."""
     if mpi_rank():
         raise typer.Exit
-
-
-def set_up_logging(*, debug: bool) -> None:
-    """Send the libraries' log to standard error: warnings, or everything."""
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s" if debug else "%(levelname)s: %(message)s",
-        force=True,
-    )
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def memory_bytes(text: str) -> int:

@@ -5,6 +5,7 @@ Only typer is imported here; the work is imported when there is work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -182,6 +183,8 @@ def accuracy(
         raise typer.BadParameter("--transform, --atlas-landmarks and --target-landmarks belong together")
     if not any(given) and labels is None:
         raise typer.BadParameter("nothing to measure: give landmarks with a transform, or two --labels")
+    if table is not None:
+        _require_apart(table, (atlas_landmarks, target_landmarks, start, structures, *(labels or ())))
     found = None
     if transform is not None and atlas_landmarks is not None and target_landmarks is not None:
         places = (atlas_landmarks, target_landmarks)
@@ -200,6 +203,15 @@ def accuracy(
         typer.echo(line)
     if agreement is not None:
         typer.echo(f"Dice of {len(agreement)} labels, weighted by volume: {weighted(agreement):.4f}")
+
+
+def _require_apart(table: Path, read: Sequence[str | Path | None]) -> None:
+    from cloudreg_register.transforms.apply import refuse_device
+
+    refuse_device(table)
+    places = [Path(place) for place in read if place is not None]
+    if table.exists() and any(place.exists() and table.samefile(place) for place in places):
+        raise typer.BadParameter(f"--table {table} would replace what is measured: name another file")
 
 
 def _at_landmarks(

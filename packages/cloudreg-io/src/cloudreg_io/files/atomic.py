@@ -145,7 +145,7 @@ def naming_full_disk(path: Path, temporary: Path | None, needed: int | None = No
     try:
         yield
     except OSError as error:
-        if error.errno == errno.EFBIG:
+        if error.errno == errno.EFBIG or (_PARTLY.fullmatch(str(error)) and _limited()):
             raise ToolError(
                 f"{path}: the file would be larger than this user may write",
                 fix="raise the limit (ulimit -f) and give the same command again: it goes on where it stopped",
@@ -164,6 +164,12 @@ def naming_full_disk(path: Path, temporary: Path | None, needed: int | None = No
             f"{path}: disk full: {size}, {free} free on {mount_of(path.parent)}",
             fix="free some space and give the same command again: it goes on where it stopped",
         ) from error
+
+
+def _limited() -> bool:
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
 
 
 def _megabytes(size: int) -> str:

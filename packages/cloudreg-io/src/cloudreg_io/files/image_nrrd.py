@@ -20,6 +20,7 @@ from cloudreg_io.files.image_header import ImageHeader, micrometres, three_axes,
 from cloudreg_io.run.counters import count
 from cloudreg_io.space import VoxelSize
 
+_ENCODINGS = ("raw", "gzip", "gz", "bzip2", "bz2", "ascii", "text", "txt")
 _LARGEST_RATIO = {"raw": 1, "gzip": 1032, "gz": 1032}
 # every name that the format has for a type
 _NAMES = {
@@ -67,7 +68,16 @@ def read_header(path: Path) -> ImageHeader:
         sizes = [int(n) for n in fields["sizes"]]
         dtype = _DTYPES[str(fields["type"])]
     except (nrrd.NRRDError, KeyError, ValueError, StopIteration, IndexError, TypeError) as error:
-        raise InputError(f"{path} is not an NRRD that can be read: {error}") from error
+        what = "it ends within its first line" if isinstance(error, StopIteration) else error
+        raise InputError(
+            f"{path} is not an NRRD that can be read: {what}",
+            why="it is damaged, or of another format than its suffix says",
+            fix="copy the file again, or save it anew as NRRD, NIfTI or TIFF",
+        ) from error
+    if (encoding := str(fields.get("encoding", "raw")).lower()) not in _ENCODINGS:
+        raise InputError(
+            f"{path}: its voxels are written as {encoding!r}, which is not read", fix="save it as raw or gzip"
+        )
     kinds = [str(kind).lower() for kind in fields.get("kinds") or []]
     if odd := [kind for kind in kinds if kind not in _SPATIAL]:
         raise InputError(f"{path} has an axis of kind {odd[0]!r}; one scalar volume is expected")
@@ -121,9 +131,17 @@ def write(path: Path, array: NDArray[Any], voxel_size: VoxelSize) -> None:
 
 def _check_extent(path: Path, fields: Mapping[str, Any], declared: int, start: int) -> None:
     encoding = str(fields.get("encoding", "raw")).lower()
-    if "data file" in fields or "datafile" in fields or encoding not in _LARGEST_RATIO:
+    detached = fields.get("data file") or fields.get("datafile")
+    if detached is not None and ("%" in str(detached) or str(detached).split()[0].upper() == "LIST"):
+        return  # several files
+    if detached is not None and not (path.parent / str(detached)).is_file():
+        raise NotFoundError(
+            f"{path}: its voxels are in {path.parent / str(detached)}, and there is no such file",
+            fix="copy both files, and keep their names",
+        )
+    if encoding not in _LARGEST_RATIO:
         return
-    stored = path.stat().st_size - start
+    stored = path.stat().st_size - start if detached is None else (path.parent / str(detached)).stat().st_size
     if declared > stored * _LARGEST_RATIO[encoding]:
         raise InputError(
             f"{path} declares {declared} bytes of voxels and holds {stored} ({encoding})",

@@ -111,7 +111,10 @@ class StructureTree:
             raise InputError(f"{acronym} names {len(found)} structures: {', '.join(map(_shown, found))}")
         near = [s.acronym for s in self if s.acronym.lower().startswith(acronym[:2].lower())][:8]
         raise InputError(
-            f"no structure has the acronym {acronym}", fix=f"some that begin so: {', '.join(near)}" if near else ""
+            f"no structure has the acronym {acronym}",
+            fix=f"some that begin so: {', '.join(near)}"
+            if near
+            else "acronyms are those of the table of structures (--structures)",
         )
 
     def children(self, number: int | None) -> tuple[int, ...]:

@@ -219,7 +219,8 @@ def _finished(grid: Grid, resolution_um: float) -> Grid:
 def _as_float(image: Image) -> Image:
     if image.array.dtype.kind not in "iufb":
         raise InputError(f"{image.name} holds {image.array.dtype} voxels: an image of numbers is needed")
-    return replace(image, array=image.array.astype(np.float32, copy=False))
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, which is refused
+        return replace(image, array=image.array.astype(np.float32, copy=False))
 
 
 def _as_labels(image: Image) -> Image:

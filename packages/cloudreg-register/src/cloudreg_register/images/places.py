@@ -31,6 +31,7 @@ def grid_of(place: str | NDArray[Any], voxel_size: VoxelSize | None, option: str
             raise InputError("an array has no voxel size of its own", fix=option)
         return Grid.of_array(place, voxel_size)
     if not is_file(place):
+        _require_no_file(place)
         volume = open_volume(place)
         return Grid(volume.size(), vector3(voxel_size or volume.voxel_size()))
     header = read_image_header(Location.parse(place).path)
@@ -38,3 +39,13 @@ def grid_of(place: str | NDArray[Any], voxel_size: VoxelSize | None, option: str
     if edges is None:
         raise InputError(f"{place} does not say how large its voxels are", fix=f"{option} X Y Z, in µm")
     return Grid(header.size, vector3(edges))
+
+
+def _require_no_file(place: str) -> None:
+    """Say of a file that it is none that can be read, rather than that it is no folder."""
+    location = Location.parse(place)
+    if location.is_file and location.path.is_file():
+        raise InputError(
+            f"{place} is a file, of a format that is not read here",
+            fix=f"save it as one of {', '.join(SUFFIXES)}; a precomputed volume is named by its folder",
+        )

@@ -6,6 +6,7 @@ is work.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +27,11 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 _POSITIVE = {
     "resolution": "give the edge of a voxel in µm, such as 100 for a mouse, or leave it out",
     "regularization": "give a number above 0: higher is less regularisation; or leave it out",
+    "to_atlas": "give the edge of a voxel in µm, such as 50 for a mouse, or leave it out",
+    "landmark_sigma": "give a distance in µm, such as 100 for a mouse, or leave it out",
 }
+_STRENGTHS = (1e-3, 1e6)  # beyond, sums in single precision overflow
+_FINEST_SIGMA = 1e-3  # µm: nobody marks a point better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +98,10 @@ class Choice:
     classic: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("resolution", self.resolution), ("regularization", self.regularization)):
-            if value is not None and not value > 0:
-                raise InputError(f"--{name} {value:g} is not positive", fix=_POSITIVE[name])
-        if self.resolution is not None:
-            VoxelSize.of((self.resolution,) * 3)
+        self._require_numbers()
+        for edge in (self.resolution, self.to_atlas):
+            if edge is not None:
+                VoxelSize.of((edge,) * 3)
         if self.iterations is not None and min(self.iterations) < 1:
             raise InputError(
                 f"--iterations {_words(self.iterations)}: each level takes one or more", fix="1 or more for each"
@@ -149,6 +153,31 @@ class Choice:
             **{name: value for name, value in given.items() if value is not None},
         )
 
+    def _require_numbers(self) -> None:
+        """Refuse numbers that nothing could be done with, before there has been work."""
+        for name, value in self.to_json().items():
+            values = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(one, float) and not math.isfinite(one) for one in values):
+                raise InputError(f"{_option(name)} {_words(values)}: finite numbers are needed")
+        for name, fix in _POSITIVE.items():
+            if (number := getattr(self, name)) is not None and not number > 0:
+                raise InputError(f"{_option(name)} {number:g} is not positive", fix=fix)
+        if max(map(abs, self.rotation)) > 360:
+            raise InputError(f"--rotation {_words(self.rotation)}: it takes degrees, from -360 to 360")
+        if max(self.scale) > 100 or 0 < min(self.scale) < 0.01:
+            raise InputError(f"--scale {_words(self.scale)}: from 0.01 to 100 can be computed")
+        low, high = _STRENGTHS
+        if self.regularization is not None and not low <= self.regularization <= high:
+            raise InputError(
+                f"--regularization {self.regularization:g}: from {low:g} to {high:g} can be computed",
+                fix="leave it out for 4; higher is less regularisation",
+            )
+        if self.landmark_sigma is not None and self.landmark_sigma < _FINEST_SIGMA:
+            raise InputError(
+                f"--landmark-sigma {self.landmark_sigma:g} µm is less than anybody can mark",
+                fix=_POSITIVE["landmark_sigma"],
+            )
+
     def _require_classic(self, iterations: int) -> None:
         """Refuse what the original's schedule could not obey, rather than leave it out silently."""
         if iterations < 1:
@@ -168,6 +197,10 @@ class Choice:
                 why="the original's cost has no landmarks",
                 fix="--landmarks-for start uses them for the start alone; or leave --classic out",
             )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _words(values: Sequence[float]) -> str:

@@ -6,6 +6,7 @@ read here where their header says that they are labels, and those of the atlas.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,24 +17,22 @@ from cloudreg_io.errors import InputError
 from cloudreg_io.files.image import read_image_header, read_voxels
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import digest
-from cloudreg_io.space import Grid, Orientation, VoxelSize
+from cloudreg_io.space import Orientation, VoxelSize
+from cloudreg_io.volumes import open_volume
 from cloudreg_register.atlases.atlas import Atlas
 from cloudreg_register.atlases.atlas_part import AtlasPart
-from cloudreg_register.images.extent import ExtentCheck, check_extent, judged
+from cloudreg_register.images.extent import ExtentCheck, check_extent
 from cloudreg_register.images.frame import Frame
 from cloudreg_register.images.image import Image, load_image
 from cloudreg_register.images.places import grid_of, is_file
 from cloudreg_register.images.plausible import as_label_ids, require_larger_than, require_same_extent
-from cloudreg_register.lddmm.affine import AffineMode
-from cloudreg_register.lddmm.device import Device, chosen_device
 from cloudreg_register.lddmm.levels import default_resolution, unit_length
 from cloudreg_register.stage.choice import Choice
+from cloudreg_register.stage.possible import require_possible
 from cloudreg_register.start.initial import initial_affine
-from cloudreg_register.start.landmark_fit import fitted_affine
-from cloudreg_register.start.landmarks import Pairs, paired, read_landmarks
 from cloudreg_register.transforms.fingerprints import digest_of_array
 
-_INCOMPARABLE = 20.0  # times longer or shorter: no tissue has to be looked for
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +114,7 @@ def _loaded_atlas(atlas: Atlas, choice: Choice, memory: int | None) -> AtlasInpu
         _require_ids(atlas.labels)
     elif part.ids is not None:
         raise InputError("--region cuts the atlas by its labels", fix="--labels PLACE")
+    _warn_of_ids(atlas.template)
     resolution = choice.resolution or default_resolution(grid)
     image = atlas.load_template(resolution, memory)
     if not part.is_all:
@@ -155,50 +155,6 @@ def _part_of(choice: Choice) -> str:
     return " and ".join([*half, *(f"--region {acronym}" for acronym in choice.regions)])
 
 
-def require_possible(name: str, target: Grid, choice: Choice, of_atlas: AtlasInputs) -> None:
-    """Refuse what can be seen to be wrong before a target is read, or made: device, size, landmarks.
-
-    Parameters
-    ----------
-    name : str
-        Of the target.
-    target : Grid
-    choice : Choice
-    of_atlas : AtlasInputs
-
-    Raises
-    ------
-    NotFoundError, InputError, ToolError
-    """
-    chosen_device(Device(choice.device))
-    frame = Frame(target.size, VoxelSize.of(target.spacing), Orientation(choice.orientation), name)
-    if not choice.any_extent:
-        _require_comparable(frame, of_atlas.image)
-    if choice.landmarks is not None:
-        _require_landmarks((of_atlas.image.frame, frame), choice, choice.landmarks)
-
-
-def landmark_pairs(frames: tuple[Frame, Frame], landmarks: tuple[str, str]) -> Pairs:
-    """The landmarks of two files that have one name, in atlas and target.
-
-    Raises
-    ------
-    NotFoundError, InputError
-    """
-    atlas, target = (
-        read_landmarks(place, voxel_size=frame.voxel_size) for place, frame in zip(landmarks, frames, strict=True)
-    )
-    return paired(atlas, target)
-
-
-def _require_landmarks(frames: tuple[Frame, Frame], choice: Choice, landmarks: tuple[str, str]) -> None:
-    """Refuse landmarks that would be found useless when there has been work."""
-    pairs = landmark_pairs(frames, landmarks)
-    if choice.landmarks_for != "cost":
-        start = initial_affine(*(frame.orientation for frame in frames), scale=choice.scale)
-        fitted_affine(pairs, *frames, start, AffineMode(choice.affine_mode))
-
-
 def _require_ids(labels: str | NDArray[Any]) -> None:
     """Refuse a file whose voxels are no labels; its header does where they are unsigned whole numbers."""
     if not isinstance(labels, str) or not is_file(labels):
@@ -208,13 +164,21 @@ def _require_ids(labels: str | NDArray[Any]) -> None:
         as_label_ids(read_voxels(header), labels)
 
 
-def _require_comparable(target: Frame, atlas: Image) -> None:
-    """Refuse volumes so much larger or smaller than the atlas that reading them makes no sense."""
-    axes, _ = atlas.orientation.permutation_to(target.orientation)
-    extent = [atlas.mip0.extent[axis] for axis in axes]
-    if not 1 / _INCOMPARABLE < max(target.extent) / max(extent) < _INCOMPARABLE:
-        voxel_size = tuple(target.voxel_size)
-        judged(target.extent, extent, extent, voxel_size, target.name, target.orientation.code).require()
+def _warn_of_ids(template: str | NDArray[Any]) -> None:
+    """Say that an atlas's image may be its labels: images have 16 bits at most, or are of floats."""
+    if not isinstance(template, str):
+        return
+    if is_file(template):
+        dtype = np.dtype(read_image_header(Location.parse(template).path).dtype)
+        ids = dtype.kind in "iu" and dtype.itemsize >= 4
+    else:
+        ids = open_volume(template).spec.layer == "segmentation"
+    if ids:
+        _logger.warning(
+            "%s looks like labels, and is taken as the atlas's image; if it is not, give the image as --atlas and "
+            "this as --labels",
+            template,
+        )
 
 
 def fingerprint(image: Image) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloudreg_io.errors import InputError, NotFoundError
 from cloudreg_io.files.atomic import write_bytes
 from cloudreg_io.files.structures import StructureTree, structures_csv
 from cloudreg_io.run import Run, Unit, digest
@@ -98,7 +99,7 @@ def register_stages(
     """
     labels = labels_source(run, inputs.of_atlas)
     record = map_stage(run, inputs, choice, labels, person)
-    transform = Transform.load(run.out / TRANSFORM)
+    transform = _loaded(run.out / TRANSFORM)
     template = template_source(run, inputs.of_atlas, transform)
     wanted: list[tuple[Warped, str]] = [
         (atlas_on_target(template.source, template.identity, run.out, target), "atlas on target")
@@ -147,8 +148,21 @@ def _regions(
         Midplane.through(transform.mapper("atlas").mapped, transform.atlas, transform.target),
         upstream=digest(run.out / TRANSFORM / "meta.json"),
     )
-    measure_regions(run, inputs)
+    rows = measure_regions(run, inputs)
+    if not any(row.own.voxels for row in rows if row.structure.id):
+        run.warn("no voxel of the target lies in a structure: the labels hold none, or the map is wrong")
     return run.out / TABLE
+
+
+def _loaded(folder: Path) -> Transform:
+    try:
+        return Transform.load(folder)
+    except (InputError, NotFoundError) as error:  # of one who edited it: the stage that made it is over
+        raise type(error)(
+            error.what,
+            why=error.why,
+            fix=f"remove {folder} and give the same command with --overwrite: it is made anew",
+        ) from error
 
 
 def _write(task: tuple[Path, str]) -> None:

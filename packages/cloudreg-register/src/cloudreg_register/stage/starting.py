@@ -19,7 +19,8 @@ from cloudreg_register.layout import START, START_PICTURE
 from cloudreg_register.lddmm.affine import AffineMode
 from cloudreg_register.lddmm.landmark_term import LandmarkTerm
 from cloudreg_register.stage.choice import Choice
-from cloudreg_register.stage.inputs import Inputs, landmark_pairs
+from cloudreg_register.stage.inputs import Inputs
+from cloudreg_register.stage.possible import landmark_pairs
 from cloudreg_register.stage.start_picture import in_text, start_planes, write_start_picture
 from cloudreg_register.start.confirm import Pose, UnconfirmedError, confirm
 from cloudreg_register.start.initial import centred_on_tissue, initial_affine

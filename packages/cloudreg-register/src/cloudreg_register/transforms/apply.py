@@ -62,6 +62,7 @@ def transform_points(
     InputError
         `target` exists or is `source`, or what `read_blocks` and `Transform.load` raise.
     """
+    refuse_inside(target, folder)
     if source.resolve() == target.resolve():
         raise InputError(f"{target} would replace the points it is made from", fix="choose another OUT.csv")
     refuse_existing(target, overwrite=overwrite)
@@ -112,13 +113,27 @@ def export_transform(
     folder: Path, file: Path, *, to: Space = "target", voxel_size: float | None = None, overwrite: bool = False
 ) -> FieldReport:
     """Write a transform as displacement field for ITK."""
+    refuse_inside(file, folder)
     refuse_existing(file, overwrite=overwrite)
     edges = None if voxel_size is None else VoxelSize(voxel_size, voxel_size, voxel_size)
     return export_field(Transform.load(folder), file, to=to, voxel_size=edges)
 
 
+def refuse_device(path: Path) -> None:
+    """Raise when something is there that is neither file nor folder: a rename would put a file in its place."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path} is a device, which would be replaced by a file", fix="name a file")
+
+
+def refuse_inside(path: Path, transform: Path) -> None:
+    """Raise when a result would lie in the folder of a transform, which holds nothing else."""
+    if path.resolve().is_relative_to(transform.resolve()):
+        raise InputError(f"{path} would lie in the transform {transform}", fix="choose another place for it")
+
+
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise when something is there that was not to be replaced."""
+    refuse_device(path)
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists", fix="add --overwrite to replace it")
 

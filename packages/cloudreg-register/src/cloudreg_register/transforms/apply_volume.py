@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from cloudreg_io.errors import InputError
 from cloudreg_io.files.image import read_image, read_image_header
@@ -80,6 +80,7 @@ def transform_volume(  # noqa: PLR0913 -- the options of a command, each with a 
                 fix="name a folder, then `cloudreg download FOLDER FILE --voxel-size UM` makes a file of it",
             )
         transform = Transform.load(folder)
+        _require_apart(target, source, folder)
         out = work or _local(target)
         options = {"to": to, "voxel_size": voxel_size, "labels": labels, "channel": channel}
         made = _Made(transform, source, target, to, _edges(transform, to, voxel_size), labels)
@@ -102,6 +103,15 @@ def transform_volume(  # noqa: PLR0913 -- the options of a command, each with a 
             reports = [_warp_channel(run, made, one, source_voxel_size, several) for one in channels]
             run.discard("sources")
             return reports
+
+
+def _require_apart(target: str, source: str, folder: Path) -> None:
+    made = Location.parse(target)
+    for name, place in (("SRC", Location.parse(source)), ("the transform", Location.parse(folder))):
+        if made.is_file and place.is_file and made.path.resolve().is_relative_to(place.path.resolve()):
+            raise InputError(
+                f"DST {target} is {name}, or lies in it", why="it is only read", fix="name another DST"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +234,21 @@ def _unpacked(run: Run, made: _Made, voxel_size: Sequence[float] | None) -> tupl
     if made.labels:
         array = as_label_ids(array, made.source)
     elif array.dtype == np.float64:
-        array = array.astype(np.float32)
+        array = _single(array, made.source)
     z, y, x = array.shape
     grid = made.frame.aligned((x, y, z), made.edges(voxel_size, found), "labels" if made.labels else "image")
     identity = digest({"file": digest(Path(made.source)), "grid": grid.to_json()})
     return FileSource.write(run.scratch / "sources" / f"{identity}.npy", array, grid), identity
+
+
+def _single(array: NDArray[np.float64], name: str) -> NDArray[np.float32]:
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(np.float32)
+    except FloatingPointError as error:
+        raise InputError(
+            f"{name} holds values beyond 3.4e38: volumes of floats have 32 bits", fix="scale them down first"
+        ) from error
 
 
 def _edges(transform: Transform, to: Space, voxel_size: Sequence[float] | None) -> VoxelSize | None:

@@ -27,6 +27,7 @@ FORMAT, VERSION = "cloudreg-transform", 1
 AFFINE, VELOCITY, CONFIDENCE, META = "affine.json", "velocity.npy", "confidence.npy", "meta.json"
 _NAMES = {AFFINE, VELOCITY, CONFIDENCE, META}
 _MEANING = "y = A φ(x): x in the atlas, y in the target, both in µm from the volume's centre, ordered x, y, z"
+_FASTEST = 100.0  # times through the atlas; more is damage, and would take hours of tiny steps
 _AGAIN = "copy the folder again, or give the command that made it"
 
 
@@ -86,6 +87,7 @@ def load(folder: Path) -> Transform:
             confidence_grid = Grid.from_json(_entry(folder, meta, "confidence", dict)["grid"])
             confidence = _array(folder / CONFIDENCE)
         velocity = _array(folder / VELOCITY)
+        _require_slow(velocity, frames[0])
         return Transform(affine, velocity, grid, frames[0], frames[1], confidence, confidence_grid)
     except KeyError as error:
         raise InputError(f"{folder} is damaged: it has no {error}", fix=_AGAIN) from error
@@ -191,8 +193,17 @@ def _require_unchanged(folder: Path, name: str, expected: object) -> None:
         )
 
 
+def _require_slow(velocity: NDArray[np.float32], atlas: Frame) -> None:
+    fastest = float(np.abs(velocity).max(initial=0.0))
+    if fastest > _FASTEST * max(atlas.extent):
+        raise InputError(f"a velocity of {fastest:.3g} µm would carry points far through the atlas and out of it")
+
+
 def _array(path: Path) -> NDArray[np.float32]:
-    array = np.load(path, allow_pickle=False)
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:  # whose words recommend to unpickle it
+        raise InputError(f"{path.name} is no array of numbers, or cut off") from error
     if array.dtype != np.float32:
         raise InputError(f"{path.name} holds {array.dtype}, not float32")
     return array  # type: ignore[no-any-return]

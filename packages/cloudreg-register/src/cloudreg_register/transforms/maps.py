@@ -16,7 +16,7 @@ from cloudreg_io.errors import InputError
 from cloudreg_io.files.image import write_image
 from cloudreg_io.space import Grid, VoxelSize
 from cloudreg_register.memory import require_samples
-from cloudreg_register.transforms.apply import refuse_existing
+from cloudreg_register.transforms.apply import refuse_existing, refuse_inside
 from cloudreg_register.transforms.jacobian import Regularity, inverse_consistency_map, jacobian_map
 from cloudreg_register.transforms.transform import Space, Transform
 
@@ -73,6 +73,7 @@ def write_maps(
     InputError
         A file is there, `out` is no folder, or voxels so large that an axis has only one.
     """
+    refuse_inside(out, folder)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; the maps go into a folder", fix="name another OUT")
     transform = Transform.load(folder)

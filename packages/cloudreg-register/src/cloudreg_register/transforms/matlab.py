@@ -109,7 +109,10 @@ def _read_older(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
     try:
         return {name: array for name, array in loadmat(path, variable_names=names).items() if name in names}
     except Exception as error:  # scipy raises whatever the bytes lead it to
-        raise InputError(f"{path} is not a MATLAB file that can be read: {error}") from error
+        raise InputError(
+            f"{path} is not a MATLAB file that can be read: {error}",
+            fix="give A.mat and v.mat of the older CloudReg; copy them again if they are damaged",
+        ) from error
 
 
 def _required(module: str) -> ModuleType:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from cloudreg_io.errors import InputError
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import Run, Shared, Unit, digest
 from cloudreg_io.run.kept import kept
@@ -28,6 +29,7 @@ from cloudreg_io.volumes import (
 )
 from cloudreg_io.volumes.info import to_info
 from cloudreg_io.volumes.spec import Compression, Layer
+from cloudreg_register.images.frame import Frame
 from cloudreg_register.layout import ATLAS_ON_TARGET, LABELS
 from cloudreg_register.transforms.fingerprints import digest_of_volume, identity_of
 from cloudreg_register.transforms.sources import Source, VolumeSource
@@ -35,6 +37,7 @@ from cloudreg_register.transforms.transform import Space, Transform, other
 from cloudreg_register.transforms.warp import LARGEST_READ, Warp
 
 _IMAGE_BITS = 9  # an error of a 1024th at most: the atlas is there to be looked at
+_FINER = 20  # times than the finest of atlas and target: what lies in between is interpolated all the same
 _STRIP = 2048  # voxels along x of one part, about
 # Of a part: its row of chunks and what it leaves for coarser levels; its source, which cloud-volume holds up to
 # three times while it reads; positions and means of what is worked on at a time (measured: 107 MB for labels, 190
@@ -91,6 +94,7 @@ class Warped:
             `to` is unknown, or the source is of a type that no volume holds.
         """
         grid = self.grid(transform)
+        require_not_too_fine(grid.voxel_size, transform.atlas, transform.target, "--voxel-size")
         layer: Layer = "segmentation" if self.labels else "image"
         dtype = self.source.dtype
         mips = None if self.voxel_size is not None else _divisible(self.mips)
@@ -206,6 +210,23 @@ def warp_volume(run: Run, transform: Transform, warped: Warped, *, name: str) ->
         for key in ("bytes", "chunks")
     }
     return {"volume": made.url, "size": list(spec.size), "voxel_size_um": list(spec.voxel_size), **written}
+
+
+def require_not_too_fine(edges: VoxelSize, atlas: Frame, target: Frame, option: str) -> None:
+    """Refuse voxels much finer than those of both volumes: nothing would be in them, and no disk holds them.
+
+    Raises
+    ------
+    InputError
+        Naming the `option` that they were given by.
+    """
+    finest = min(*atlas.voxel_size, *target.voxel_size)
+    if min(edges) < finest / _FINER:
+        raise InputError(
+            f"voxels of {min(edges):g} µm are more than {_FINER} times finer than any of atlas and target, "
+            f"{finest:g} µm",
+            fix=f"{option} of {finest / _FINER:.3g} µm or more",
+        )
 
 
 def strips(spec: VolumeSpec) -> list[tuple[int, int]]:

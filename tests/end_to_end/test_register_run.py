@@ -12,7 +12,7 @@ import torch
 from cloudreg_cli import pipeline
 from cloudreg_cli.pipeline import RunOptions, plan_run, run_acquisition
 from cloudreg_io.errors import CloudRegError, InputError
-from cloudreg_io.files.image import write_image
+from cloudreg_io.files.image import read_image, write_image
 from cloudreg_io.files.structures import StructureTree, structures_csv
 from cloudreg_io.space import VoxelSize
 from cloudreg_io.synthetic import AcquisitionSpec, make_acquisition, make_phantom
@@ -22,6 +22,8 @@ from cloudreg_register.stage.starting import Person
 from cloudreg_register.transforms.transform import Transform
 from support.command import cloudreg
 from support.inside import cloudreg_inside
+from support.small_volumes import write_volume
+from support.trees import tree
 
 NO_CARD = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a graphics card")
 pytestmark = pytest.mark.xdist_group("register")
@@ -233,6 +235,16 @@ def test_what_is_wrong_is_said_before_any_work(scene, tmp_path, changes, channel
     with pytest.raises(CloudRegError, match=says):
         run_acquisition(raw, tmp_path / "out", replace(options(chosen, channel), channels=channels))
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_into_the_atlas(scene, tmp_path):
+    raw, choice = scene
+    atlas = tmp_path / "atlas"
+    write_volume(tmp_path / "w", read_image(choice.atlas)[0], read_image(choice.atlas)[1], url=atlas)
+    before = tree(atlas)
+    with pytest.raises(CloudRegError, match="is the atlas, or lies in it"):
+        run_acquisition(raw, atlas / "out", options(replace(choice, atlas=str(atlas), labels=None)))
+    assert tree(atlas) == before
 
 
 def test_an_atlas_without_orientation_of_the_volume_is_a_wrong_command_line(scene, tmp_path):

@@ -387,3 +387,15 @@ def test_nrrd_that_is_empty_or_of_an_encoding_that_is_not_read(tmp_path):
         read_image_header(tmp_path / "a.nrrd")
     with pytest.raises(InputError, match="written as 'hex'"):
         read_image_header(detached(tmp_path / "b.nrrd", "a.raw", "hex"))
+
+
+def test_nifti_with_sheared_axes_is_read_with_a_warning(tmp_path, caplog):
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, :3] = [[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]]
+    nibabel.save(nibabel.Nifti1Image(volume(np.uint8).T, affine), tmp_path / "turned.nii")
+    read_image_header(tmp_path / "turned.nii")
+    assert "right angles" not in caplog.text
+    affine[0, 1] += 0.1
+    nibabel.save(nibabel.Nifti1Image(volume(np.uint8).T, affine), tmp_path / "sheared.nii")
+    read_image_header(tmp_path / "sheared.nii")
+    assert "sheared.nii: its axes are not at right angles" in caplog.text

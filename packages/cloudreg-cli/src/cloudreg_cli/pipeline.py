@@ -61,7 +61,7 @@ def plan_run(acquisition: Path, out: Path, options: RunOptions, jobs: int = 1) -
     """
     raw = prepared(acquisition, out, options)
     memory = require_sensible(options, raw.part, raw.aligned, jobs)
-    return _foretold(options, raw, prepared_registration(options, raw, jobs), memory, jobs)
+    return _foretold(options, raw, prepared_registration(options, raw, out, jobs), memory, jobs)
 
 
 def _foretold(
@@ -126,7 +126,7 @@ def run_in_pool(
     raw = prepared(acquisition, out, options)
     data, aligned = raw.data, raw.aligned
     memory = require_sensible(options, raw.part, aligned, jobs)
-    registration = prepared_registration(options, raw, jobs)
+    registration = prepared_registration(options, raw, out, jobs)
     look = None
     if overwrite or not has_begun(out):
         if options.check_stage and options.placement is None:

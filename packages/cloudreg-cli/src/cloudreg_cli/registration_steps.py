@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class PreparedRegistration:
     memory: int
 
 
-def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedRegistration | None:
+def prepared_registration(options: RunOptions, raw: Raw, out: Path, jobs: int) -> PreparedRegistration | None:
     """Read and check the atlas, before hours are spent on the volume; None where no registration is wanted.
 
     Raises
@@ -71,7 +72,7 @@ def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedR
     from cloudreg_register.lddmm.levels import unit_length
     from cloudreg_register.stage.inputs import load_atlas
     from cloudreg_register.stage.memory import needs
-    from cloudreg_register.stage.possible import require_possible
+    from cloudreg_register.stage.possible import require_apart, require_possible
 
     channel = raw.data.channel(wanted) if wanted else raw.aligned
     if channel not in raw.channels:
@@ -81,6 +82,8 @@ def prepared_registration(options: RunOptions, raw: Raw, jobs: int) -> PreparedR
         )
     Orientation(options.registration.orientation)
     of_atlas = load_atlas(options.registration, options.memory)
+    require_apart("atlas", of_atlas.atlas.template, out)
+    require_apart("labels", of_atlas.atlas.labels, out)
     programs = Programs(PROGRAMS.first + _TORCH.first, PROGRAMS.each + _TORCH.each)
     budget = Budget.of(options.memory, jobs, programs)
     spec = _volume(options, raw, channel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import zlib
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from cloudreg_io.space import VoxelSize
 _LARGEST_GZIP_RATIO = 1032
 _PIECE = 1 << 22
 _LARGEST_NIFTI1_AXIS = 32767
+_SHEARED = 0.02  # cosine between two axes: 1 degree, beyond what rounding leaves
+
+_logger = logging.getLogger(__name__)
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -51,6 +55,7 @@ def read_header(path: Path) -> ImageHeader:
     voxel_size = None
     if len(zooms) >= 3:
         voxel_size = voxel_size_of(path, zooms[:3], _unit(image))
+    _warn_of_shear(path, image)
     return ImageHeader(path, (z, y, x), dtype.name, voxel_size, _notes(image))
 
 
@@ -115,6 +120,16 @@ def _unit(image: Any) -> float | None:
         return micrometres(image.header.get_xyzt_units()[0])
     except KeyError:  # a code that the format does not have
         return None
+
+
+def _warn_of_shear(path: Path, image: Any) -> None:
+    axes = np.asarray(image.affine, dtype=float)[:3, :3]
+    lengths = np.linalg.norm(axes, axis=0)
+    if not lengths.all() or not np.isfinite(axes).all():
+        return
+    cosines = (axes / lengths).T @ (axes / lengths) - np.eye(3)
+    if np.abs(cosines).max() > _SHEARED:
+        _logger.warning("%s: its axes are not at right angles in its header; they are taken as if they were", path)
 
 
 def _notes(image: Any) -> tuple[str, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cloudreg_io.errors import InputError
+from cloudreg_io.files.location import Location
 from cloudreg_io.space import Grid, Orientation, VoxelSize
 from cloudreg_register.images.extent import judged
 from cloudreg_register.images.frame import Frame, in_mm
@@ -52,6 +54,27 @@ def require_possible(name: str, target: Grid, choice: Choice, of_atlas: AtlasInp
         require_not_too_fine(VoxelSize.of((choice.to_atlas,) * 3), atlas, frame, "--to-atlas")
     if choice.landmarks is not None:
         _require_landmarks((atlas, frame), choice, choice.landmarks)
+
+
+def require_apart(name: str, place: object, out: Path) -> None:
+    """Refuse an OUT that is what is registered (its `name`, and where), or lies in it.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(place, str):
+        return
+    location = Location.parse(place)
+    if not location.is_file:
+        return
+    source, folder = location.path.resolve(), out.resolve()
+    if folder == source or folder.is_relative_to(source):
+        raise InputError(
+            f"OUT {out} is the {name}, or lies in it",
+            why="what is registered is only read",
+            fix="choose another OUT",
+        )
 
 
 def landmark_pairs(frames: tuple[Frame, Frame], landmarks: tuple[str, str]) -> Pairs:

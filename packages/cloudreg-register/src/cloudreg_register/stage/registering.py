@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from cloudreg_io.errors import InputError
 from cloudreg_io.files.image import read_image_header
 from cloudreg_io.files.location import Location
 from cloudreg_io.run import NO_PROGRESS, Progress, Run, executor, open_run
@@ -22,6 +21,7 @@ from cloudreg_register.memory import PROGRAMS
 from cloudreg_register.stage.choice import Choice
 from cloudreg_register.stage.inputs import Inputs, load_atlas, load_inputs
 from cloudreg_register.stage.memory import needs, reading_need
+from cloudreg_register.stage.possible import require_apart
 from cloudreg_register.stage.stages import Registered, register_stages
 from cloudreg_register.stage.starting import Person
 
@@ -59,10 +59,10 @@ def register_target(
     with executor(jobs) as pool:
         if pool is None:
             return None
-        _require_apart("target", place, out)
+        require_apart("target", place, out)
         of_atlas = load_atlas(choice, memory)
-        _require_apart("atlas", of_atlas.atlas.template, out)
-        _require_apart("labels", of_atlas.atlas.labels, out)
+        require_apart("atlas", of_atlas.atlas.template, out)
+        require_apart("labels", of_atlas.atlas.labels, out)
         budget = Budget.of(memory, jobs, PROGRAMS)
         needed = needs(_target_grid(place, choice), of_atlas, classic=choice.classic is not None)
         budget.require(*needed, *filter(None, [reading_need(place)]))
@@ -83,21 +83,6 @@ def register_target(
 
 def _target_grid(place: str, choice: Choice) -> Grid:
     return grid_of(place, None if choice.voxel_size is None else VoxelSize.of(choice.voxel_size))
-
-
-def _require_apart(name: str, place: object, out: Path) -> None:
-    if not isinstance(place, str):
-        return
-    location = Location.parse(place)
-    if not location.is_file:
-        return
-    source, folder = location.path.resolve(), out.resolve()
-    if folder == source or folder.is_relative_to(source):
-        raise InputError(
-            f"OUT {out} is the {name}, or lies in it",
-            why="what is registered is only read",
-            fix="choose another OUT",
-        )
 
 
 def _target_volume(run: Run, inputs: Inputs, memory: int | None) -> Volume:

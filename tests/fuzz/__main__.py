@@ -8,6 +8,7 @@ Exit status 1 when there is a finding.
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import re
 import subprocess
@@ -45,7 +46,13 @@ class Outcome:
         if not self.failed:
             return text + "nothing found"
         found = ", ".join(map(str, self.findings)) or f"ended with {self.status}"
-        return f"{text}FOUND: {found}\n{_last_lines(self.log)}"
+        return "\n".join([f"{text}FOUND: {found}", _last_lines(self.log), *map(_printed, self.findings)])
+
+
+def _printed(finding: Path, most: int = 8192) -> str:
+    """The input itself: the machine that found it may be gone when its output is read."""
+    data = finding.read_bytes()
+    return f"    in base64, {min(len(data), most)} of {len(data)} bytes: {base64.b64encode(data[:most]).decode()}"
 
 
 def _last_lines(log: Path, most: int = 30) -> str:

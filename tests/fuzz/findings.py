@@ -35,6 +35,13 @@ FINDINGS: dict[str, tuple[str, bytes, str]] = {
         _flipped(TIFF.seeds[5], 1338, 40),
         "RuntimeError: incompatible keyframe",
     ),
+    "LZW whose first code is no letter": (
+        "tiff",
+        _changed(
+            TIFF.seeds[3], b"\x80\x00\x00\x00\x10", b"\x80\x4b\x08\x20\x10"
+        ),  # clear, 300, 65: nine bits each
+        "a segmentation fault of imagecodecs, at times",
+    ),
     "number that no float holds": (
         "placement",
         _changed(PLACEMENT.seeds[1], b"80.5", b"1" + b"0" * 400),

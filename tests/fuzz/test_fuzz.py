@@ -1,5 +1,6 @@
 """The parsers under random damage for seconds, what was found before, and that the fuzzer finds what there is."""
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,4 @@ def test_the_fuzzer_finds_a_planted_defect(tmp_path):
     assert "KeyError: 'planted'" in done.stdout
     (found,) = tmp_path.glob("planted-crash-*")
     assert b"bug" in found.read_bytes()
+    assert base64.b64encode(found.read_bytes()).decode() in done.stdout

@@ -185,6 +185,8 @@ def test_resolution_tags_alone_say_nothing_about_z(tmp_path):
         {"truncate": True},
         {"compression": "zlib", "byteorder": ">"},
         {"compression": "lzw", "predictor": True},
+        {"compression": "lzw", "byteorder": ">", "rowsperstrip": 2},
+        {"compression": "lzw", "bigtiff": True, "tile": (16, 16)},
         {"bigtiff": True, "tile": (16, 16), "compression": "zlib"},
         {"rowsperstrip": 2},
         {"imagej": True, "contiguous": True},
@@ -198,6 +200,19 @@ def test_stacks_as_blocks_and_as_pages(tmp_path, options):
     np.testing.assert_array_equal(read_image(path)[0], array)
     header = read_image_header(path)
     np.testing.assert_array_equal(list(image_tiff.planes(header, 2, 5)), array[2:5])
+
+
+def test_a_damaged_lzw_page_is_named(tmp_path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, volume(), photometric="minisblack", compression="lzw", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[2].dataoffsets[0]
+    data = path.read_bytes()
+    path.write_bytes(
+        data[:start] + b"\x80\x4b\x08\x20" + data[start + 4 :]
+    )  # clear, then a code that is no letter
+    with pytest.raises(InputError, match="LZW data of page 2 do not decode"):
+        read_image(path)
 
 
 def test_one_plane_is_a_z_of_1(tmp_path):

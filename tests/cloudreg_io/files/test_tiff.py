@@ -321,6 +321,20 @@ def test_a_strip_that_holds_more_than_it_declares_does_not_grow(tmp_path, codec,
                 read_plane(path)
 
 
+@pytest.mark.parametrize("layout", [{"rowsperstrip": 100}, {"tile": (112, 112)}], ids=["strips", "tiles"])
+@pytest.mark.parametrize(
+    "head", [b"\x80\x4b\x08\x20", b"\x80\x80\x80\x80", bytes(4)], ids=["no letter", "end", "no clear"]
+)
+def test_lzw_codes_that_cannot_be_are_refused(tmp_path, plane, layout, head):
+    path = forge(tmp_path / "plane.tif", plane, compression="lzw", **layout)
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[0].dataoffsets[1]
+    data = path.read_bytes()
+    path.write_bytes(data[:start] + head + data[start + len(head) :])
+    with pytest.raises(TiffError, match="LZW data of page 0 do not decode"):
+        read_plane(path)
+
+
 def test_a_short_strip_is_refused(tmp_path):
     body = imagecodecs.zlib_encode(bytes(100))
     path = tmp_path / "short.tif"

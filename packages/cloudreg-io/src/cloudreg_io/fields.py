@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import ArrayLike, NDArray
 
 from cloudreg_io.errors import CloudRegError, InputError, NotFoundError
-from cloudreg_io.files.tiff import read_header
+from cloudreg_io.files import image_tiff
 from cloudreg_io.space import Grid
 
 # A gain outside means that the estimate followed the sample, not the optics.
@@ -222,19 +222,10 @@ def _read_pages(path: Path) -> NDArray[np.float32]:
     if not path.exists():
         raise NotFoundError(f"{path}: no such file", fix="check the path")
     try:
-        read_header(path, pages=None)  # what claims more than the file can hold is not to be allocated
-        with tifffile.TiffFile(path) as tiff:
-            pages = [tiff.pages[i] for i in range(len(tiff.pages))]
-            kinds = {(page.shape, str(page.dtype)) for page in pages}
-            if len(kinds) == 1 and np.issubdtype(pages[0].dtype, np.floating):
-                return np.stack([page.asarray() for page in pages]).astype(np.float32)
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged directory makes tifffile raise nearly anything
-        raise InputError(f"{path}: not a TIFF that can be read", why=_reason(error), fix=_MADE) from error
-    found = ", ".join(f"{dtype} {list(shape)}" for shape, dtype in sorted(kinds))
+        header = image_tiff.read_header(path)
+        if np.issubdtype(header.dtype, np.floating):
+            return image_tiff.read(header).astype(np.float32)
+    except CloudRegError as error:
+        raise InputError(f"{path}: not a TIFF that can be read", why=error.what, fix=_MADE) from error
+    found = f"{header.dtype} {list(header.shape)}"
     raise InputError(f"{path}: a field is a TIFF of float32 pages of one shape, found {found}", fix=_MADE)
-
-
-def _reason(error: Exception) -> str:
-    return error.what if isinstance(error, CloudRegError) else str(error)

@@ -20,6 +20,8 @@ from cloudreg_io.errors import CloudRegError, InputError
 from cloudreg_io.files import tiff
 from cloudreg_io.files.image_header import ImageHeader, micrometres, voxel_size_of
 from cloudreg_io.files.tiff_error import damaged
+from cloudreg_io.files.tiff_layout import open_file, read_layout
+from cloudreg_io.files.tiff_lzw import read_lzw
 from cloudreg_io.run.counters import count
 from cloudreg_io.space import VoxelSize
 
@@ -96,7 +98,13 @@ def _read_page(path: Path, series: tifffile.TiffPageSeries, index: int, plane: N
     if page is None:
         raise damaged(path, f"page {index} is missing", "truncated")
     try:
-        plane[:] = page.asarray(maxworkers=1)
+        if page.keyframe.compression == tifffile.COMPRESSION.LZW:
+            with open_file(path) as file:
+                read_lzw(file, read_layout(file, path, page.offset), plane, path, index)
+        else:
+            plane[:] = page.asarray(maxworkers=1)
+    except CloudRegError:
+        raise
     except (ValueError, RuntimeError, KeyError, IndexError, OSError, tifffile.TiffFileError) as error:
         raise damaged(path, f"page {index} does not decode ({error})") from error
     count(bytes_read=sum(page.databytecounts))

@@ -120,15 +120,15 @@ def _not_opened(path: Path, error: OSError) -> CloudRegError:
     return InputError(f"{path} cannot be opened: {error.strerror or error}")
 
 
-def read_layout(file: io.FileIO, path: Path) -> Layout:
-    """Parse the first directory of an open TIFF.
+def read_layout(file: io.FileIO, path: Path, at: int | None = None) -> Layout:
+    """Parse the first directory of an open TIFF, or the one `at` a given offset: that page by itself.
 
     Raises
     ------
     TiffError
         An empty file, no TIFF, a directory that lies outside the file, or an image that cannot be in it.
     """
-    return _Parser(file, path).layout()
+    return _Parser(file, path).layout(at)
 
 
 class _Parser:
@@ -141,12 +141,12 @@ class _Parser:
         self._order: Literal["<", ">"] = "<"
         self._big = False
 
-    def layout(self) -> Layout:
+    def layout(self, at: int | None) -> Layout:
         first = self._magic()
-        values, following = self._directory(first)
+        values, following = self._directory(first if at is None else at)
         layout = self._describe(values)
         self._check_extent(layout)
-        pages = 1 + self._count_pages(first, following) if following else 1
+        pages = 1 + self._count_pages(first, following) if following and at is None else 1
         return layout if pages == 1 else replace(layout, pages=pages)
 
     # -- bytes

@@ -1,8 +1,8 @@
 """The pixels of a TIFF's first image, decoded into an array.
 
-Strips that are plain or coded with Zstandard, Deflate or LZW (nearly every microscope's) are decoded straight into
-the array, which saves tifffile's copies: a third of the time for plain strips and for Zstandard. Any other
-layout goes through tifffile.
+Strips that are plain or coded with Zstandard or Deflate (nearly every microscope's) are decoded straight into
+the array, which saves tifffile's copies: a third of the time for plain strips and for Zstandard. LZW goes through
+libtiff, any other layout through tifffile.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cloudreg_io.files.tiff_error import damaged
 from cloudreg_io.files.tiff_layout import Layout, contiguous
+from cloudreg_io.files.tiff_lzw import read_lzw
 
 
 def read_pixels(file: io.FileIO, layout: Layout, place: NDArray[Any], path: Path) -> None:
@@ -28,8 +29,12 @@ def read_pixels(file: io.FileIO, layout: Layout, place: NDArray[Any], path: Path
         Naming the strip that ends early or does not decode.
     """
     direct = not layout.tiled and layout.fill_order == 1 and layout.predictor in (1, 2)
-    read = _READERS.get(layout.compression, _read_other) if direct else _read_other
-    read(file, layout, place, path)
+    if layout.compression == "lzw":
+        read_lzw(file, layout, place, path)
+    elif direct and layout.compression in _DIRECT:
+        _DIRECT[layout.compression](file, layout, place, path)
+    else:
+        _read_other(file, layout, place, path)
 
 
 _Reader = Callable[[io.FileIO, Layout, NDArray[Any], Path], None]
@@ -103,9 +108,8 @@ def _read_other(file: io.FileIO, layout: Layout, place: NDArray[Any], path: Path
         raise damaged(path, f"{layout.compression} data do not decode ({error})") from error
 
 
-_READERS: dict[str, _Reader] = {
+_DIRECT: dict[str, _Reader] = {
     "none": _read_plain,
     "zstd": _coded("zstd_decode"),
     "deflate": _coded("deflate_decode"),
-    "lzw": _coded("lzw_decode"),
 }

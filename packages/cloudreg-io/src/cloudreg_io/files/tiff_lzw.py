@@ -23,7 +23,7 @@ _HEAD = 16  # bytes before the first segment
 
 
 def read_lzw(file: io.FileIO, layout: Layout, place: NDArray[Any], path: Path, page: int = 0) -> None:
-    """Decode strips or tiles of any byte order, predictor and order of bits into `place` [y, x]; errors name `page`.
+    """Decode strips or tiles of any byte order, predictor and bit order into `place` [y, x]; errors name `page`.
 
     Raises
     ------

@@ -56,12 +56,15 @@ def test_a_brain_that_lies_otherwise_than_told_ends_right_with_a_search(brain, t
     x, y, z = case.landmarks_target.T
     there = np.stack([y, (case.target.shape[2] - 1) * EDGE - x, z], axis=1)
     words = [*brain.words(), "--iterations", 6, 6, 6]
-    cloudreg_inside("register", turned, tmp_path / "told", *words, "--any-extent")
+    doubted = cloudreg_inside("register", turned, tmp_path / "told", *words, "--any-extent")
     said = cloudreg_inside("register", turned, tmp_path / "searched", *words, "--search")
     start = json.loads((tmp_path / "searched/registration/start.json").read_text())
     assert start["by"] == "search"
+    code = start["candidates"][0]["orientation"]
+    assert f"another way round, as {code} rather than {case.orientation}" in doubted.stderr
+    assert "another way round" not in said.stderr
     assert len(start["candidates"]) > 1
-    assert f"by search: {start['candidates'][0]['orientation']} (" in said.stdout
+    assert f"by search: {code} (" in said.stdout
     assert error(tmp_path / "searched", case.landmarks_atlas, there) < 0.5 * EDGE
     assert error(tmp_path / "told", case.landmarks_atlas, there) > 3 * EDGE
 

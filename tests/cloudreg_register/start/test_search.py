@@ -7,7 +7,7 @@ from cloudreg_io.space import Affine, Grid, Orientation
 from cloudreg_register.images.image import Image
 from cloudreg_register.lddmm.options import RegisterOptions
 from cloudreg_register.start.initial import initial_affine
-from cloudreg_register.start.search import Candidate, mirror_note, quarter_turns, search_start
+from cloudreg_register.start.search import Candidate, better_start, mirror_note, quarter_turns, search_start
 
 EDGE = (125.0, 125.0, 125.0)
 ATLAS = Grid((24, 16, 20), EDGE).centred()
@@ -75,6 +75,14 @@ def test_a_brain_that_lies_otherwise_than_told_is_found():
     assert [c.score for c in found[1:]] == sorted((c.score for c in found[1:]), reverse=True)
     assert found[0].score > found[1].score
     assert "cannot tell" in mirror_note(found)
+
+
+@pytest.mark.parametrize("told", ["LPS", "LAI", "RPI", "RAS", "PRS", "SAL"])
+def test_a_start_that_is_the_wrong_way_round_is_doubted(told):
+    target, atlas, _ = scene("LPS", told, Affine.from_parameters(rotation=(9, -8, 5), translation=(150, -100, 80)))
+    start = initial_affine(atlas.orientation, target.orientation)
+    better = better_start(target, atlas, start, RegisterOptions(threads=1))
+    assert (better and better.orientation.code) == (None if told == "LPS" else "LPS")
 
 
 def test_a_mirrored_brain_is_noticed_where_the_atlas_tells_left_from_right():

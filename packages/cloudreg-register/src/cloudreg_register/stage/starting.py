@@ -25,7 +25,7 @@ from cloudreg_register.stage.start_picture import in_text, start_planes, write_s
 from cloudreg_register.start.confirm import Pose, UnconfirmedError, confirm
 from cloudreg_register.start.initial import centred_on_tissue, initial_affine
 from cloudreg_register.start.landmark_fit import fitted_affine
-from cloudreg_register.start.search import mirror_note, search_start
+from cloudreg_register.start.search import better_start, mirror_note, search_start
 
 _SHOWN = 5  # candidates of a search that are recorded
 
@@ -72,7 +72,7 @@ def start_stage(run: Run, inputs: Inputs, choice: Choice, person: Person | None 
     def find(_: None) -> list[list[float]]:
         (run.out / START).parent.mkdir(parents=True, exist_ok=True)
         start = found_start(inputs, choice, run.progress)
-        if note := start.found.get("mirror_image"):
+        for note in filter(None, (start.found.get("mirror_image"), start.found.get("doubt"))):
             run.warn(note)
         _show(run, inputs, start.affine)
         if person is not None:
@@ -105,15 +105,26 @@ def found_start(inputs: Inputs, choice: Choice, progress: Progress = NO_PROGRESS
         pairs = landmark_pairs(inputs.frames, choice.landmarks)
         mode = AffineMode(choice.affine_mode)
         fitted = fitted_affine(pairs, inputs.atlas.frame, inputs.target.frame, stated, mode)
-        return Start(fitted, {"by": "landmarks", "landmarks": list(pairs.names)})
+        return Start(fitted, {"by": "landmarks", "landmarks": list(pairs.names)} | _doubt(inputs, choice, fitted))
     if not choice.search:
-        return Start(stated, {"by": "what was stated"})
-    ranked = search_start(
-        inputs.target, inputs.atlas, stated, choice.options(inputs.of_atlas.resolution), progress
-    )
+        return Start(stated, {"by": "what was stated"} | _doubt(inputs, choice, stated))
+    options = choice.options(inputs.of_atlas.resolution)
+    ranked = search_start(inputs.target, inputs.atlas, stated, options, progress)
     first = ranked[0]
     listed = [{"orientation": c.orientation.code, "score": c.score} for c in ranked[:_SHOWN]]
     return Start(first.affine, {"by": "search", "candidates": listed, "mirror_image": mirror_note(ranked)})
+
+
+def _doubt(inputs: Inputs, choice: Choice, start: Affine) -> dict[str, str]:
+    """What speaks against a start: that the sample fits better another way round."""
+    better = better_start(inputs.target, inputs.atlas, start, choice.options(inputs.of_atlas.resolution))
+    if better is None:
+        return {}
+    code, told = better.orientation.code, inputs.target.orientation.code
+    return {
+        "doubt": f"the sample fits the atlas better another way round, as {code} rather than {told}: look at the "
+        f"orientation codes and at the start ({START_PICTURE}); --search-rotations tries all ways round"
+    }
 
 
 def stated_start(inputs: Inputs, choice: Choice) -> Affine:

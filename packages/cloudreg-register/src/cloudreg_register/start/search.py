@@ -94,17 +94,14 @@ def search_start(
         The most likely first; its affine map is what `register` may start from.
     """
     options = options or RegisterOptions()
-    unit = unit_length(atlas.centred_grid)
-    problem = Problem.of(target, atlas, _search_options(options, _RESOLUTION * unit))
-    tissues = Tissue.of(atlas), Tissue.of(target)
-    starts = [centred_on_tissue(turn @ start, *tissues) for turn in quarter_turns()]
-    mirror = _mirror(atlas.orientation, tissues[0])
+    trial = _Trial.of(target, atlas, options)
+    mirror = _mirror(atlas.orientation, trial.of_atlas)
     progress.start("search", 3)
     with _single_threaded(), ThreadPoolExecutor(options.threads) as threads:
-        found = _distinct(threads.map(_refiner(problem, unit, _FIRST_STEPS), starts))
+        found = _distinct(threads.map(trial.refiner(_FIRST_STEPS), trial.turned(start)))
         progress.advance()
         likely = [affine for _, affine in found[:_LIKELY]]
-        refine = _refiner(problem, unit, _FURTHER_STEPS)
+        refine = trial.refiner(_FURTHER_STEPS)
         found = _distinct(threads.map(refine, likely))
         progress.advance()
         mirrored = max(score for score, _ in threads.map(refine, [affine @ mirror for affine in likely]))
@@ -112,6 +109,26 @@ def search_start(
     progress.finish()
     ranked = [Candidate(_code(a, atlas.orientation, target.orientation), a, score) for score, a in found]
     return [replace(ranked[0], mirror_score=mirrored), *ranked[1:]]
+
+
+def better_start(
+    target: Image, atlas: Image, start: Affine, options: RegisterOptions | None = None
+) -> Candidate | None:
+    """What fits clearly better than a start, if one of the 24 proper rotations of it does; a second's work.
+
+    Parameters
+    ----------
+    target, atlas, start, options
+        As for `search_start`.
+    """
+    options = options or RegisterOptions()
+    trial = _Trial.of(target, atlas, options)
+    with _single_threaded(), ThreadPoolExecutor(options.threads) as threads:
+        stated, *turned = threads.map(trial.refiner(_FIRST_STEPS), [start, *trial.turned(start)])
+    score, affine = max(turned, key=lambda scored: scored[0])
+    if score - stated[0] < _DECIDES or _degrees_between(affine, stated[1]) < _SAME_DEGREES:
+        return None
+    return Candidate(_code(affine, atlas.orientation, target.orientation), affine, score)
 
 
 @contextmanager
@@ -156,28 +173,47 @@ def quarter_turns() -> list[Affine]:
 Scored = tuple[float, Affine]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trial:
+    """What starts are tried on."""
+
+    problem: Problem
+    unit: float
+    of_atlas: Tissue
+    of_target: Tissue
+
+    @classmethod
+    def of(cls, target: Image, atlas: Image, options: RegisterOptions) -> _Trial:
+        unit = unit_length(atlas.centred_grid)
+        problem = Problem.of(target, atlas, _search_options(options, _RESOLUTION * unit))
+        return cls(problem, unit, Tissue.of(atlas), Tissue.of(target))
+
+    def turned(self, start: Affine) -> list[Affine]:
+        """The 24 ways round of a start, tissue upon tissue."""
+        return [centred_on_tissue(turn @ start, self.of_atlas, self.of_target) for turn in quarter_turns()]
+
+    def refiner(self, steps: int) -> Callable[[Affine], Scored]:
+        """What takes a start to a better one nearby, and scores it."""
+        factor = _FACTOR if min(self.problem.sample.shape) >= _SMALLEST else 1
+        level = Level(factor, _VELOCITY_SPACING * self.unit, 1, _SCATTER, steps, steps)
+        objective = replace(self.problem.objective(level), substeps=1)
+        still = torch.zeros((1, 3, *objective.on_velocity.shape))
+        counted = objective.per_voxel * float(objective.imaged.sum(dtype=torch.float64))
+
+        def refined(start: Affine) -> Scored:
+            at = Map(still, torch.from_numpy(start.matrix.copy()))
+            reached = descend(objective, level, State(0, 0, at), 0.0, lambda _: None)
+            # a step that was taken back left no line: without any line there was no better map nearby
+            energy = reached.history[-1].energy if reached.history else _energy(objective, at)
+            return -energy / counted, Affine(reached.at.affine.numpy())
+
+        return refined
+
+
 def _search_options(options: RegisterOptions, resolution: float) -> RegisterOptions:
     keeps_scale = options.mode in {AffineMode.RIGID, AffineMode.FIXED_SCALE}
     mode = AffineMode.RIGID if keeps_scale else AffineMode.SIMILARITY
     return replace(options, resolution=resolution, mode=mode, local_contrast=False)
-
-
-def _refiner(problem: Problem, unit: float, steps: int) -> Callable[[Affine], Scored]:
-    """What takes a start to a better one nearby, and scores it."""
-    factor = _FACTOR if min(problem.sample.shape) >= _SMALLEST else 1
-    level = Level(factor, _VELOCITY_SPACING * unit, 1, _SCATTER, steps, steps)
-    objective = replace(problem.objective(level), substeps=1)
-    still = torch.zeros((1, 3, *objective.on_velocity.shape))
-    counted = objective.per_voxel * float(objective.imaged.sum(dtype=torch.float64))
-
-    def refined(start: Affine) -> Scored:
-        at = Map(still, torch.from_numpy(start.matrix.copy()))
-        reached = descend(objective, level, State(0, 0, at), 0.0, lambda _: None)
-        # a step that was taken back left no line: without any line there was no better map nearby
-        energy = reached.history[-1].energy if reached.history else _energy(objective, at)
-        return -energy / counted, Affine(reached.at.affine.numpy())
-
-    return refined
 
 
 def _energy(objective: Objective, at: Map) -> float:

@@ -37,8 +37,8 @@ ELSEWHERE = [
     Elsewhere(
         "F12",
         "Registration poor",
-        "folded voxels, changes of volume and pictures before and after are shown; a warning by a measure of the "
-        "fit is not built yet",
+        "folded voxels, changes of volume, the overlap of tissue and pictures before and after are shown; little "
+        "overlap, or another way round that fits better, is warned of: `tests/end_to_end/test_register.py`",
     ),
     Elsewhere(
         "F15",

@@ -69,6 +69,20 @@ def test_a_brain_that_lies_otherwise_than_told_ends_right_with_a_search(brain, t
     assert error(tmp_path / "told", case.landmarks_atlas, there) > 3 * EDGE
 
 
+def test_little_overlap_is_warned_of(brain, plain, tmp_path):
+    case = brain.case
+    few = np.full(case.target.shape, case.target.min())
+    few[:, :, : case.target.shape[2] // 4] = case.target[:, :, : case.target.shape[2] // 4]
+    words = [*brain.words(), "--any-extent", "--mode", "fixed-scale"]
+    done = cloudreg_inside("register", written(tmp_path, few), tmp_path / "out", *words)
+    assert record(tmp_path / "out")["tissue_overlap"]["after"] < 0.7
+    assert "overlap little" in done.stderr
+    assert "tissue      Dice 0." in done.stdout
+    overlaps = record(plain)["tissue_overlap"]
+    assert overlaps["after"] > 0.9
+    assert overlaps["after"] > overlaps["before"]
+
+
 def test_the_original_schedule_makes_as_many_steps_as_it_is_told(brain, plain, tmp_path):
     words = [word for word in brain.words() if word not in ("--iterations", 2)]
     cloudreg_inside("register", brain.place("target"), tmp_path / "out", *words, "--classic", 5)

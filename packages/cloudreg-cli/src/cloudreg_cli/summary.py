@@ -62,7 +62,7 @@ def in_words(result: dict[str, Any]) -> str:
 
 def registration_in_words(registration: dict[str, Any]) -> list[str]:
     """What a registration made, as lines."""
-    from cloudreg_register.cli import start_in_words
+    from cloudreg_register.cli import overlap_in_words, start_in_words
 
     shape = registration["map"]
     folded = f"{shape['folded']} folded voxels" if shape["folded"] else "no voxel folded"
@@ -70,6 +70,7 @@ def registration_in_words(registration: dict[str, Any]) -> list[str]:
     lines = [
         f"registered  {what}: {registration['steps']} steps, {folded}",
         *start_in_words(registration["start"]),
+        overlap_in_words(registration["tissue_overlap"]),
         f"transform   {registration['transform']}",
     ]
     lines += [f"regions     {registration['regions']}"] if registration["regions"] else []

@@ -136,6 +136,11 @@ def start_in_words(start: Mapping[str, Any]) -> list[str]:
     return [f"start       by search: {likely}; then {', '.join(others)}" if others else f"start       {likely}"]
 
 
+def overlap_in_words(overlap: Mapping[str, float]) -> str:
+    """How far the tissue of target and atlas overlap, as a line."""
+    return f"tissue      Dice {overlap['after']:.2f} of target and atlas ({overlap['before']:.2f} at the start)"
+
+
 def in_words(done: Registered) -> str:
     """What a registration made, for a person."""
     import shlex
@@ -148,6 +153,7 @@ def in_words(done: Registered) -> str:
         f"{report['resolution_um']:.3g} µm",
         f"            volume changes by {shape['jacobian_min']:.2f} to {shape['jacobian_max']:.2f}, "
         f"{shape['folded']} folded voxels",
+        overlap_in_words(report["tissue_overlap"]),
     ]
     lines += [
         f"volume      {volume['volume']}   {' × '.join(map(str, volume['size']))} voxels"

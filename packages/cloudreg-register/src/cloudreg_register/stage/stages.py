@@ -69,6 +69,7 @@ class Registered:
             "steps": len(self.record["steps"]),
             "resolution_um": self.record["resolution_um"],
             "map": self.record["map"],
+            "tissue_overlap": self.record["tissue_overlap"],
             "extent": self.record["extent"],
             "volumes": list(self.volumes),
             "regions": None if self.table is None else str(self.table),

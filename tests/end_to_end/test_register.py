@@ -1,6 +1,7 @@
 """`cloudreg register` with its rarer options, from file to file, and over MPI ranks."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -81,6 +82,18 @@ def test_little_overlap_is_warned_of(brain, plain, tmp_path):
     overlaps = record(plain)["tissue_overlap"]
     assert overlaps["after"] > 0.9
     assert overlaps["after"] > overlaps["before"]
+
+
+def test_other_options_are_named_and_a_folder_that_was_moved_is_gone_on_with(brain, plain, tmp_path):
+    words = ["register", brain.place("target"), tmp_path / "moved", *brain.words(), "--to-atlas", 1200]
+    shutil.copytree(plain, tmp_path / "moved")
+    before = tree(tmp_path / "moved")
+    cloudreg_inside(*words)
+    cloudreg_inside("regions", tmp_path / "moved")
+    assert difference(before, tree(tmp_path / "moved")) == []
+    refused = cloudreg_inside(*words, "--regularization", 2, check=False)
+    assert refused.returncode == 1
+    assert "other options: options.regularization was None, now 2.0\n" in refused.stderr
 
 
 def test_the_original_schedule_makes_as_many_steps_as_it_is_told(brain, plain, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,7 @@ def scratch_gone(error: FileNotFoundError) -> NotFoundError:
 
 def changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) -> InputError:
     """The error about a stage that was made with other options."""
-    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    changes = "; ".join(_difference(name, old.get(name), new.get(name)) for name in names)
+    changes = "; ".join(_differences("", old, new))
     return InputError(
         f"{out} holds the stage {stage_in_words(key)} made with other options: {changes}",
         why="results of different options must not be mixed in one folder",
@@ -67,8 +67,13 @@ def changed(out: Path, key: StageKey, old: dict[str, Any], new: dict[str, Any]) 
     )
 
 
-def _difference(name: str, old: Any, new: Any) -> str:
-    was, now = repr(old), repr(new)
-    if max(len(was), len(now)) > _LONGEST_SHOWN:  # the beginnings of two long values say nothing
-        return f"{name} differs"
-    return f"{name} was {was}, now {now}"
+def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
+    """What differs, by the names of the innermost values: `options.mode was 'affine', now 'rigid'`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(f"{name}.{key}".lstrip("."), old.get(key), new.get(key))
+    elif old != new:
+        was, now = repr(old), repr(new)
+        # the beginnings of two long values say nothing
+        long = max(len(was), len(now)) > _LONGEST_SHOWN
+        yield f"{name} differs" if long else f"{name} was {was}, now {now}"

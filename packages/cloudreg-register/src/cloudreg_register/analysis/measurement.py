@@ -208,6 +208,12 @@ def _channels(out: Path, wanted: Sequence[str]) -> Mapping[str, str | Path]:
     for name in wanted:
         inside = out / name
         here = "/" not in name and inside.is_dir()
+        if not here and "/" not in name and not Path(name).is_dir():
+            raise NotFoundError(
+                f"{out} has no channel {name}",
+                why=f"its channels: {', '.join(images_in(out)) or 'none'}",
+                fix="name one of these, or give the address of another: --channel /path/to/volume",
+            )
         places[name if here else Location.parse(name).name] = inside if here else name
     if len(places) < len(wanted):
         raise InputError(f"two channels have one name: {', '.join(wanted)}", fix="measure them one by one")
@@ -224,7 +230,10 @@ def _measured_before(out: Path) -> dict[str, str | Path]:
     journal = out / HIDDEN / "journal.jsonl"
     stages = Journal.read(journal) if journal.is_file() else {}
     options = stages.get((VOXELS, ""), StageRecord()).options or {}
-    return {name: channel["url"] for name, channel in options.get("channels", {}).items()}
+    return {
+        name: channel["url"] if "://" in channel["url"] else out / channel["url"]
+        for name, channel in options.get("channels", {}).items()
+    }
 
 
 def _is_image(info: Path) -> bool:

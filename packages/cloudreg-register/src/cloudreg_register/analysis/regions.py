@@ -28,6 +28,7 @@ from cloudreg_register.analysis.region_table import Region, region_table, table_
 from cloudreg_register.analysis.tally import Tally
 from cloudreg_register.atlases.midplane import Midplane
 from cloudreg_register.layout import TABLE
+from cloudreg_register.transforms.fingerprints import place_of
 
 VOXEL_SIZE = 25.0  # µm: voxels are counted on the coarsest level that has none larger
 BLOCK = 512  # voxels x and y that are counted at a time
@@ -88,11 +89,15 @@ class RegionInputs:
         coarse = max(volume.voxel_size()) > self.voxel_size
         return volume, 0 if coarse else volume.mip_at(self.voxel_size)[0]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, out: Path) -> dict[str, Any]:
         """What determines the result, as JSON."""
+
+        def told(volume: Volume) -> dict[str, str]:
+            return {"url": place_of(volume, out), "info": digest(to_info(volume.spec))}
+
         return {
-            "labels": {"url": self.labels.url, "info": digest(to_info(self.labels.spec))},
-            "channels": {n: {"url": v.url, "info": digest(to_info(v.spec))} for n, v in self.channels.items()},
+            "labels": told(self.labels),
+            "channels": {name: told(volume) for name, volume in self.channels.items()},
             "structures": digest(structures_csv(self.structures)),
             "midplane": None if self.midplane is None else _fingerprint(self.midplane.distance),
             "points": None if self.points is None else f"{len(self.points):,} ({_fingerprint(self.points)})",
@@ -137,7 +142,7 @@ def measure_regions(run: Run, inputs: RegionInputs, table: str = TABLE) -> tuple
     work = run.share("regions", _Work(small, run.scratch / _SORTED))
     volume, mip = inputs.counted
     slabs = [Unit(f"z {low}-{up}", _Part(work, low, up)) for low, up in volume.slabs(mip)]
-    options = inputs.to_json()
+    options = inputs.to_json(run.out)
     pieces = [*run.stage(VOXELS, _count_slab, slabs, options=options | {"points": None}).values()]
     options["points"] = _points_to_tell(run, options)
     if inputs.points is not None:

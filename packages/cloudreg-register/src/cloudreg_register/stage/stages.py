@@ -129,7 +129,8 @@ def _on_atlas(
         for channel in range(volume.spec.channels):
             which = name if volume.spec.channels == 1 else f"{name}-{channel}"
             url = str(out / ON_ATLAS / which)
-            yield target_on_atlas(transform, volume, url, voxel_size, channel=channel), f"{which} on atlas"
+            warped = target_on_atlas(transform, volume, url, voxel_size, channel=channel, out=out)
+            yield warped, f"{which} on atlas"
 
 
 def _regions(

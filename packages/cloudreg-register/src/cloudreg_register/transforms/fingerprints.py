@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,14 @@ def identity_of(transform: Transform) -> str:
     )
 
 
-def digest_of_volume(volume: Volume, **which: int) -> str:
-    """Fingerprint of a precomputed volume by its address and its info; `which` says what of it is meant."""
-    return digest({"url": volume.url, "info": to_info(volume.spec), **which})
+def place_of(volume: Volume, out: Path | None) -> str:
+    """The address of a volume; of one in OUT its place there, since the folder may be moved."""
+    return volume.url if out is None else volume.url.removeprefix(f"file://{out}/")
+
+
+def digest_of_volume(volume: Volume, out: Path | None = None, **which: int) -> str:
+    """Fingerprint of a precomputed volume by its place and its info; `which` says what of it is meant."""
+    return digest({"url": place_of(volume, out), "info": to_info(volume.spec), **which})
 
 
 def digest_of_array(array: NDArray[Any]) -> str:

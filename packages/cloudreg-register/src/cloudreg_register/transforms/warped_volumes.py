@@ -129,12 +129,12 @@ def target_on_atlas(
     *,
     labels: bool = False,
     channel: int = 0,
+    out: Path | None = None,
 ) -> Warped:
-    """A channel of the target on the atlas's grid, read from the level that suits the voxel size."""
+    """A channel of the target (which may lie in OUT) on the atlas's grid, read from the level that suits."""
     source = suited_source(transform, volume, voxel_size, to="atlas", labels=labels, channel=channel)
-    return Warped(
-        source, digest_of_volume(volume, channel=channel), url, "atlas", labels=labels, voxel_size=voxel_size
-    )
+    identity = digest_of_volume(volume, out, channel=channel)
+    return Warped(source, identity, url, "atlas", labels=labels, voxel_size=voxel_size)
 
 
 def suited_source(

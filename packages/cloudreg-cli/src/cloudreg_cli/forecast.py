@@ -8,25 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cloudreg_io.run.disk import Room
+from cloudreg_io.run.expense import Expense
 from cloudreg_io.run.memory import readable
 
 _SPARE = 1.1  # of what is estimated to be written
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a run: what it decodes, reads and writes, and the seconds of one core.
-
-    What is done `alone` is done by one process, however many jobs there are.
-    """
-
-    name: str
-    channel: str
-    planes: int
-    bytes_read: int
-    bytes_written: int
-    seconds: float
-    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +20,7 @@ class Forecast:
 
     Attributes
     ----------
-    steps : tuple of Step
+    steps : tuple of Expense
     volume_bytes, scratch_bytes : int
         Of all volumes, and of what lies in `.cloudreg` at most.
     memory : int
@@ -43,7 +28,7 @@ class Forecast:
     jobs : int
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[Expense, ...]
     volume_bytes: int
     scratch_bytes: int
     memory: int
@@ -59,7 +44,7 @@ class Forecast:
         """About how long it takes."""
         return sum(step.seconds / (1 if step.alone else self.jobs) for step in self.steps) / 60
 
-    def then(self, steps: Sequence[Step], scratch_bytes: int) -> Forecast:
+    def then(self, steps: Sequence[Expense], scratch_bytes: int) -> Forecast:
         """The forecast with steps that follow, which leave their own in `.cloudreg` meanwhile."""
         volumes = self.volume_bytes + sum(step.bytes_written for step in steps)
         return replace(

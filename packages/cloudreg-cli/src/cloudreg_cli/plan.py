@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cloudreg_cli.forecast import Forecast, Step
+from cloudreg_cli.forecast import Forecast
 from cloudreg_correct.sampling import choose_sample
 from cloudreg_io.run.counters import Meter
+from cloudreg_io.run.expense import Expense
 from cloudreg_io.space import Vector3i
 from cloudreg_io.tiles import Acquisition, Tile, TileSource
 from cloudreg_io.volumes.cascade import mip_groups
@@ -76,7 +77,7 @@ class Probe:
         )
 
 
-def fusion_step(source: TileSource, options: FuseOptions, probe: Probe) -> tuple[Step, int]:
+def fusion_step(source: TileSource, options: FuseOptions, probe: Probe) -> tuple[Expense, int]:
     """The fusion of one channel, and the bytes that its sums leave in scratch meanwhile."""
     layout, spec = lay_out(source, Placement.by_stage(source.grid), options)
     edges = strip_edges(layout.size[0], layout.size[0], 1)
@@ -89,14 +90,14 @@ def fusion_step(source: TileSource, options: FuseOptions, probe: Probe) -> tuple
     # sums are wider than voxels, and are those of the first level that is not made on the way
     later = spec.scales[len(mip_groups(spec)[0]) :]
     sums = 4 * math.prod(later[0].size) if later else 0
-    return Step("fuse", source.channel, planes, int(planes * probe.file_bytes), written, seconds), sums
+    return Expense("fuse", source.channel, int(planes * probe.file_bytes), written, seconds, planes), sums
 
 
-def survey_step(name: str, source: TileSource, planes: int, written: int, probe: Probe) -> Step:
+def survey_step(name: str, source: TileSource, planes: int, written: int, probe: Probe) -> Expense:
     """A reading of planes that leaves small results."""
     width, height, _ = source.grid.tile_size
     seconds = planes * (probe.decode + width * height * _SURVEY)
-    return Step(name, source.channel, planes, int(planes * probe.file_bytes), written, seconds)
+    return Expense(name, source.channel, int(planes * probe.file_bytes), written, seconds, planes)
 
 
 def strip_bytes(plan: SurveyPlan, itemsize: int) -> tuple[int, int]:
@@ -183,7 +184,7 @@ def foretell(scope: Scope, memory: int, jobs: int) -> Forecast:
     first = scope.part.source(scope.channels[0], fill_missing=scope.fill)
     probe = Probe.of(first, lay_out(first, Placement.by_stage(first.grid), scope.fuse)[1])
     strips = small = 0
-    steps: list[Step] = []
+    steps: list[Expense] = []
     if scope.aligned:
         source = scope.surveyed(scope.aligned)
         strips, small = strip_bytes(plan_survey(source.grid, scope.search), source.dtype.itemsize)
@@ -201,14 +202,14 @@ def foretell(scope: Scope, memory: int, jobs: int) -> Forecast:
     return Forecast(tuple(steps), volumes, small + max(strips, sums), memory, jobs)
 
 
-def _shading_steps(scope: Scope, channel: str, probe: Probe, name: str) -> list[Step]:
+def _shading_steps(scope: Scope, channel: str, probe: Probe, name: str) -> list[Expense]:
     if not scope.shading:
         return []
     source = scope.data.source(channel, fill_missing=True)
     return [survey_step(name, source, len(choose_sample(source, scope.sample)), 0, probe)]
 
 
-def _overview_step(source: TileSource, search: Vector3i, probe: Probe) -> Step:
+def _overview_step(source: TileSource, search: Vector3i, probe: Probe) -> Expense:
     plan = plan_survey(source.grid, search)
     planes = -(-present_planes(source) // plan.small_z)
     return survey_step("overview", source, planes, strip_bytes(plan, source.dtype.itemsize)[1], probe)

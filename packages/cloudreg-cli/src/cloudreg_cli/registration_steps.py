@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cloudreg_cli.forecast import Forecast, Step
+from cloudreg_cli.forecast import Forecast
 from cloudreg_cli.prepare import PROGRAMS, Raw, RunOptions, fusion
 from cloudreg_io.errors import InputError
 from cloudreg_io.run import Run
@@ -112,9 +112,8 @@ def with_registration(
         volumes,
         forecast.volume_bytes / voxels,
     )
-    steps = [Step(planes=0, **asdict(expense)) for expense in told.expenses]
     memory = max(forecast.memory, registration.memory)
-    return replace(forecast.then(steps, told.scratch_bytes), memory=memory)
+    return replace(forecast.then(told.expenses, told.scratch_bytes), memory=memory)
 
 
 def register_brain(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cloudreg_io.run.expense import Expense
 from cloudreg_io.space import Bounds, Orientation, VoxelSize, vector3i
 from cloudreg_io.volumes import Volume, VolumeSpec
 from cloudreg_io.volumes.cascade import mip_groups
@@ -41,28 +42,6 @@ _SEARCH = 10.0  # all ways in which a brain may lie
 _POOL = 8e-9  # a voxel: levels from level to level
 _READ = 1e-8  # a byte of voxels: read and unpacked
 _COUNT = 1e-8  # a voxel and channel: counted by region
-
-
-@dataclass(frozen=True, slots=True)
-class Expense:
-    """One step of a registration.
-
-    Attributes
-    ----------
-    name, channel : str
-    bytes_read, bytes_written : int
-    seconds : float
-        Of one core.
-    alone : bool
-        The process of the command does it, however many jobs there are.
-    """
-
-    name: str
-    channel: str
-    bytes_read: int
-    bytes_written: int
-    seconds: float
-    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

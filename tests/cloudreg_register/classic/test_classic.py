@@ -242,7 +242,7 @@ def test_states_are_kept_some_seconds_apart_and_only_for_the_same_work(images, m
     register_classic(*images, stiff, iterations=2, checkpoint=path, watch=done.append)
     assert len(done) == 2
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a checkpoint that is damaged"):
         register_classic(*images, stiff, iterations=2, checkpoint=path)
 
 

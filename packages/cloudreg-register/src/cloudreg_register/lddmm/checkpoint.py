@@ -19,6 +19,8 @@ from cloudreg_register.lddmm.descent import Move, State, Step
 from cloudreg_register.lddmm.objective import Belief, Map
 from cloudreg_register.lddmm.weights import Mixture
 
+_AGAIN = "delete it: the work begins again"
+
 
 def save(path: Path, state: State, key: str) -> None:
     """Write a state, atomically. `key` says of which inputs and options it is."""
@@ -75,10 +77,12 @@ def read_kept(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]] 
             return value, {name: torch.from_numpy(file[name]) for name in file.files if name != "value"}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except OSError as error:
         raise InputError(
-            f"{path}: a checkpoint that cannot be read: {error}", fix="delete it: the work begins again"
+            f"{path}: a checkpoint that cannot be read: {error.strerror or error}", fix=_AGAIN
         ) from error
+    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:  # whose words recommend to unpickle it
+        raise InputError(f"{path} is a checkpoint that is damaged, or none", fix=_AGAIN) from error
 
 
 def _state(value: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> State:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 
-from tests.fuzz.registration_targets import ANNOTATIONS, NIFTI, STRUCTURES, TRANSFORM
+from tests.fuzz.registration_targets import ANNOTATIONS, NIFTI, NRRD, STRUCTURES, TRANSFORM
 from tests.fuzz.targets import GRID, INFO, PLACEMENT, TARGETS, TIFF, XML
 
 LONG_NAME = "n" * 300  # longer than a file system takes
@@ -119,6 +119,16 @@ FINDINGS: dict[str, tuple[str, bytes, str]] = {
         "nifti",
         NIFTI.seeds[0][:108] + struct.pack("<f", 1e25) + NIFTI.seeds[0][112:],
         "OverflowError: Python int too large to convert to C long",
+    ),
+    "NRRD whose voxels are in a file without a name": (
+        "nrrd",
+        b"NRRD0\ntype:int\ndatafile:\x89\nsizes: 4",
+        "IndexError: list index out of range",
+    ),
+    "NRRD whose voxels are in a file of too long a name": (
+        "nrrd",
+        NRRD.seeds[1].replace(b"\n\n", b"\ndata file: " + 300 * b"v" + b"\n\n"),
+        "OSError: File name too long",
     ),
 }
 assert {target for target, _, _ in FINDINGS.values()} <= set(TARGETS)

@@ -93,7 +93,7 @@ def read(header: ImageHeader) -> NDArray[Any]:
 
     try:
         array, _ = nrrd.read(str(header.path), index_order="C")
-    except (nrrd.NRRDError, zlib.error, ValueError, OSError, EOFError) as error:
+    except (nrrd.NRRDError, zlib.error, ValueError, OSError, EOFError, IndexError, TypeError) as error:
         raise InputError(
             f"{header.path} is damaged: {error}", why="the copy was interrupted", fix="copy the file again"
         ) from error
@@ -131,23 +131,32 @@ def write(path: Path, array: NDArray[Any], voxel_size: VoxelSize) -> None:
 
 def _check_extent(path: Path, fields: Mapping[str, Any], declared: int, start: int) -> None:
     encoding = str(fields.get("encoding", "raw")).lower()
-    detached = fields.get("data file") or fields.get("datafile")
-    if detached is not None and ("%" in str(detached) or str(detached).split()[0].upper() == "LIST"):
+    detached = fields.get("data file", fields.get("datafile"))
+    if detached is not None and ("%" in detached or detached.upper().startswith("LIST")):
         return  # several files
-    if detached is not None and not (path.parent / str(detached)).is_file():
-        raise NotFoundError(
-            f"{path}: its voxels are in {path.parent / str(detached)}, and there is no such file",
-            fix="copy both files, and keep their names",
-        )
+    stored = path.stat().st_size - start if detached is None else _size_of_detached(path, detached)
     if encoding not in _LARGEST_RATIO:
         return
-    stored = path.stat().st_size - start if detached is None else (path.parent / str(detached)).stat().st_size
     if declared > stored * _LARGEST_RATIO[encoding]:
         raise InputError(
             f"{path} declares {declared} bytes of voxels and holds {stored} ({encoding})",
             why="the copy was interrupted, or the header is damaged",
             fix="copy the file again",
         )
+
+
+def _size_of_detached(path: Path, name: str) -> int:
+    """Bytes of the file beside a header that holds its voxels."""
+    place = path.parent / name
+    try:
+        if place.is_file():
+            return place.stat().st_size
+    except OSError:  # a name that is too long for the system
+        pass
+    raise NotFoundError(
+        f"{path}: its voxels are in {place}, and there is no such file",
+        fix="copy both files, and keep their names",
+    )
 
 
 def _voxel_size(path: Path, fields: Mapping[str, Any]) -> VoxelSize | None:

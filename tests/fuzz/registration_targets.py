@@ -152,11 +152,18 @@ _RAW = (
     b"NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nspacings: 1 2 3\nendian: big\nencoding: raw\n\n"
     + bytes(16)
 )
+_DETACHED = _RAW[:-17].replace(b"raw", b"raw\ndata file: voxels.raw")
+
+
+def _voxels(folder: Path) -> None:
+    (folder / "voxels.raw").write_bytes(bytes(16))
+
+
 NRRD = Target(
     "nrrd",
     "image.nrrd",
     _image,
-    (_written("a.nrrd"), _RAW),
+    (_written("a.nrrd"), _RAW, _DETACHED),
     (
         "sizes:",
         "space directions:",
@@ -166,8 +173,13 @@ NRRD = Target(
         "data file:",
         "encoding:",
         "byte skip:",
+        "line skip:",
+        "voxels.raw",
+        "LIST",
+        "%d",
         "nan",
     ),
+    _voxels,
 )
 NIFTI = Target("nifti", "image.nii", _image, (_written("a.nii"),), ("n+1\0", "\xff\xff\xff\x7f"))
 

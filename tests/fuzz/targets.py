@@ -202,6 +202,8 @@ def _tiffs() -> tuple[bytes, ...]:
     files = [(plane, kind) for kind in kinds]
     files += [(np.stack([plane, plane]), {"imagej": True, "metadata": {"spacing": 2.0, "unit": "um"}})]
     files += [(np.stack([plane, plane]), {"ome": True}), (plane.astype(np.float32), {"predictor": False})]
+    files += [(np.stack([plane, plane]), {"compression": "lzw", "predictor": True, "byteorder": ">"})]
+    files += [(plane, {"compression": "lzw", "tile": (16, 16)})]
     seeds = []
     for pixels, options in files:
         file = io.BytesIO()

@@ -83,6 +83,16 @@ FINDINGS: dict[str, tuple[str, bytes, str]] = {
         _changed(XML.seeds[0], b'"img.*"', b'"img.{99999999999}"'),
         "OverflowError: the repetition number is too large",
     ),
+    "twenty stars in a pattern": (
+        "grid",
+        _changed(GRID.seeds[0], b"x_*PLN{z}", b"x_" + 21 * b"*" + b"PLN{z}"),
+        "more than 5 s",
+    ),
+    "repetitions of repetitions in IMG_REGEX": (
+        "xml",
+        _changed(XML.seeds[0], b'"img.*"', b'"' + 9 * b"(.*)*" + b'$x"'),
+        "more than 5 s",
+    ),
     "carriage return in the header of a table": (
         "structures",
         _changed(STRUCTURES.seeds[2], b"acronym,name", b"acronym\r,name"),

@@ -262,9 +262,30 @@ def test_any_bytes_give_our_errors(tmp_path_factory, suffix, data):
 @settings(deadline=None)
 def test_numbers_are_whole_runs_of_digits(tmp_path_factory, number, prefix, width):
     name = f"{prefix}-{number:0{width}d}.tif"
-    match = PlanePattern.of("*{z}.tif").name.fullmatch(name)
-    assert match
-    assert int(match[1]) == number
+    assert PlanePattern.of("*{z}.tif").number(name) == number
+
+
+def by_backtracking(pattern, name):
+    """The number by one regular expression, whose stars take as much as they can."""
+    parts = {"{z}": "(?<![0-9])([0-9]+)(?![0-9])", "*": ".*", "?": "."}
+    regex = "".join(parts.get(part) or re.escape(part) for part in re.split(r"(\{z\}|\*|\?)", pattern))
+    found = re.fullmatch(regex, name, re.DOTALL)
+    return int(found[1]) if found else None
+
+
+@given(
+    before=st.text("*?a1[]_", max_size=6),
+    after=st.text("*?a1[]_", max_size=5),
+    name=st.text("a1[]_0\n", max_size=12),
+)
+@settings(max_examples=400, deadline=None)
+def test_patterns_find_the_number_that_backtracking_finds(before, after, name):
+    pattern = f"{before}{{z}}{after}"
+    assert PlanePattern.of(pattern).number(name) == by_backtracking(pattern, name)
+
+
+def test_no_pattern_takes_long():
+    assert PlanePattern.of(30 * "*a" + "{z}.tif").number(200 * "a" + "b7.tif") is None
 
 
 @given(

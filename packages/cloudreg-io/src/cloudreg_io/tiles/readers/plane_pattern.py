@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from cloudreg_io.tiles.listing import file_names, is_there
 Numbers = dict[int, list[str]]
 
 _FOLDER = "{folder}"
+_DIGITS = re.compile("[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,15 @@ class PlanePattern:
     ----------
     place : str
         The folder of a tile's planes, relative to the root; `{folder}` stands for the tile's own folder.
-    name : re.Pattern
-        Of whole file names; group 1 is the plane's number when `numbered`.
+    before, after : re.Pattern
+        Of what stands before the plane's number in a file's name, and after it.
     numbered : bool
+        Whether there is a number; without one `before` is of the whole name.
     """
 
     place: str
-    name: re.Pattern[str]
+    before: re.Pattern[str]
+    after: re.Pattern[str]
     numbered: bool
 
     @classmethod
@@ -50,11 +54,8 @@ class PlanePattern:
                 f"{where}pattern {text!r} is not [folders/]name with at most one {{z}}, in the name",
                 fix="for example '*_488_{z}.tif' or 'Ex_488/{folder}/{z}.tif'",
             )
-        parts = re.split(r"(\{z\}|\*|\?)", name)
-        # A number is a whole run of digits, so that a * in front cannot take its first ones.
-        special = {"{z}": r"(?<![0-9])([0-9]+)(?![0-9])", "*": ".*", "?": "."}
-        pattern = re.compile("".join(special.get(part) or re.escape(part) for part in parts), re.DOTALL)
-        return cls(place, pattern, "{z}" in name)
+        before, numbered, after = name.partition("{z}")
+        return cls(place, _glob(before), _glob(after), bool(numbered))
 
     def folder(self, root: Path, tile: str) -> Path:
         """Where the planes of a tile are."""
@@ -67,10 +68,25 @@ class PlanePattern:
         """
         folder = self.folder(root, tile)
         names = sorted(file_names(folder), key=natural_key) if is_there(folder) else []
-        matches = [match for match in map(self.name.fullmatch, names) if match]
         if not self.numbered:
-            return {index: [match[0]] for index, match in enumerate(matches)}
+            return {index: [name] for index, name in enumerate(filter(self.before.match, names))}
         numbers: Numbers = {}
-        for match in matches:
-            numbers.setdefault(int(match[1]), []).append(match[0])
+        for name in names:
+            if (number := self.number(name)) is not None:
+                numbers.setdefault(number, []).append(name)
         return numbers
+
+    def number(self, name: str) -> int | None:
+        """The plane's number in a file's name: the last that fits; None for a name that does not match.
+
+        A number is a whole run of digits, so that a * in front cannot take its first ones.
+        """
+        for run in reversed(list(_DIGITS.finditer(name))):
+            if self.before.match(name[: run.start()]) and self.after.match(name[run.end() :]):
+                return int(run[0])
+        return None
+
+
+def _glob(text: str) -> re.Pattern[str]:
+    """What matches a text with * and ? as a whole; by fnmatch, which fails at once, however many * there are."""
+    return re.compile(fnmatch.translate(text.replace("[", "[[]")))

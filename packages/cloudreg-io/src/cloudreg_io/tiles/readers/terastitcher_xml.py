@@ -8,7 +8,7 @@ channel; where all names hold a `CHN` number, as a COLM's do, each number is a c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import gcd
 from pathlib import Path
 
@@ -85,15 +85,9 @@ def open_terastitcher(path: Path, voxel_size: VoxelSize | None = None) -> Acquis
 def _slices_by_channel(project: Project, stack: Stack) -> dict[str, list[str]]:
     """Names of a stack's slices, in natural order."""
     folder = project.stacks_dir / stack.folder
-    try:
-        wanted = re.compile(stack.image_regex or r".*\..*")
-    except (re.error, OverflowError, RecursionError) as error:
-        raise InputError(
-            f"{project.path}: IMG_REGEX = {stack.image_regex!r} cannot be used: {error}",
-            fix="correct the value; .* takes every file",
-        ) from error
+    wanted = _regex(project, stack)
     names = sorted(file_names(folder), key=natural_key) if is_there(folder) else []
-    names = [name for name in names if wanted.fullmatch(name) and name.casefold() != "thumbs.db"]
+    names = [name for name in names if wanted(name) and name.casefold() != "thumbs.db"]
     numbers = [_CHANNEL.search(name) for name in names]
     if not all(numbers):
         return {_DEFAULT_CHANNEL: names}
@@ -101,6 +95,24 @@ def _slices_by_channel(project: Project, stack: Stack) -> dict[str, list[str]]:
     for name, number in zip(names, numbers, strict=True):
         channels.setdefault(f"CHN{int(number[1]):02d}" if number else _DEFAULT_CHANNEL, []).append(name)
     return channels
+
+
+def _regex(project: Project, stack: Stack) -> Callable[[str], object]:
+    """Whether a name matches IMG_REGEX as a whole; by RE2, whose time grows with the name's length and no more."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        regex = re2.compile(stack.image_regex or r".*\..*", options)
+    except (re2.error, ValueError) as error:
+        reason = error.args[0].decode(errors="replace") if isinstance(error, re2.error) else error
+        raise InputError(
+            f"{project.path}: IMG_REGEX = {stack.image_regex!r} cannot be used: {reason}",
+            fix="correct the value; .* takes every file",
+        ) from error
+    # names may hold bytes that are no UTF-8, which RE2 does not take
+    return lambda name: regex.fullmatch(name.encode(errors="replace").decode())
 
 
 def _list(project: Project, stacks: Sequence[Stack], names: Mapping[str, Mapping[str, list[str]]]) -> Listing:

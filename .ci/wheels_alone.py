@@ -10,9 +10,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+_AT_ONCE = 2
 
 # what the modules of a package may lack that belong to one of its extras
 _EXTRAS = {"cloudreg-viz": ("matplotlib", "neuroglancer", "tornado")}
@@ -40,8 +42,8 @@ def main() -> None:
         wheels = Path(folder) / "wheels"
         members = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
         run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, *members)
-        for member in members:
-            check(member.name, wheels, Path(folder) / member.name)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda name: check(name, wheels, Path(folder) / name), [m.name for m in members]))
 
 
 def check(name: str, wheels: Path, environment: Path) -> None:

@@ -208,9 +208,8 @@ def test_a_damaged_lzw_page_is_named(tmp_path):
     with tifffile.TiffFile(path) as file:
         start = file.pages[2].dataoffsets[0]
     data = path.read_bytes()
-    path.write_bytes(
-        data[:start] + b"\x80\x4b\x08\x20" + data[start + 4 :]
-    )  # clear, then a code that is no letter
+    # clear, then a code that is no letter
+    path.write_bytes(data[:start] + b"\x80\x4b\x08\x20" + data[start + 4 :])
     with pytest.raises(InputError, match="LZW data of page 2 do not decode"):
         read_image(path)
 
@@ -246,6 +245,14 @@ def test_pages_of_two_shapes_are_refused(tmp_path):
 
 
 # -- NRRD
+
+
+@pytest.mark.parametrize("name", ["listing.raw", "LISTED.raw", "voxels.raw"])
+def test_voxels_in_a_file_that_is_not_there_are_missed(tmp_path, name):
+    path = tmp_path / "image.nrrd"
+    path.write_text(f"NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nencoding: raw\ndata file: {name}\n\n")
+    with pytest.raises(NotFoundError, match=f"{name}, and there is no such file"):
+        read_image_header(path)
 
 
 def save_nrrd(path, array, **fields):

@@ -132,7 +132,7 @@ def write(path: Path, array: NDArray[Any], voxel_size: VoxelSize) -> None:
 def _check_extent(path: Path, fields: Mapping[str, Any], declared: int, start: int) -> None:
     encoding = str(fields.get("encoding", "raw")).lower()
     detached = fields.get("data file", fields.get("datafile"))
-    if detached is not None and ("%" in detached or detached.upper().startswith("LIST")):
+    if detached is not None and ("%" in detached or detached.upper().split()[:1] == ["LIST"]):
         return  # several files
     stored = path.stat().st_size - start if detached is None else _size_of_detached(path, detached)
     if encoding not in _LARGEST_RATIO:
@@ -148,15 +148,14 @@ def _check_extent(path: Path, fields: Mapping[str, Any], declared: int, start: i
 def _size_of_detached(path: Path, name: str) -> int:
     """Bytes of the file beside a header that holds its voxels."""
     place = path.parent / name
+    fix = "copy both files, and keep their names"
     try:
         if place.is_file():
             return place.stat().st_size
-    except OSError:  # a name that is too long for the system
-        pass
-    raise NotFoundError(
-        f"{path}: its voxels are in {place}, and there is no such file",
-        fix="copy both files, and keep their names",
-    )
+    except OSError as error:  # such as a name that is too long for the system
+        what = f"{path}: its voxels are in {place}, which cannot be read: {error.strerror}"
+        raise InputError(what, fix=fix) from error
+    raise NotFoundError(f"{path}: its voxels are in {place}, and there is no such file", fix=fix)
 
 
 def _voxel_size(path: Path, fields: Mapping[str, Any]) -> VoxelSize | None:

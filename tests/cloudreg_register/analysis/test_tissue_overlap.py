@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cloudreg_io.space import Affine
-from cloudreg_register.analysis.tissue_overlap import tissue_overlap
+from cloudreg_register.analysis.tissue_overlap import tissue_overlaps
 from cloudreg_register.images.image import Image
 from cloudreg_register.transforms.transform import Transform
 
@@ -19,7 +19,8 @@ def ball(centre=(0.0, 0.0, 0.0), size=48, floor=0.1):
 
 def overlap(target, atlas, shift=(0.0, 0.0, 0.0)):
     start = Affine.from_parameters(translation=shift)
-    return tissue_overlap(target, atlas, Transform.of_affine(start, atlas.frame, target.frame))
+    map_of_start = Transform.of_affine(start, atlas.frame, target.frame)
+    return tissue_overlaps(target, atlas, {"start": map_of_start})["start"]
 
 
 def lens(distance):

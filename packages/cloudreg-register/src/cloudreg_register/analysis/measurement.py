@@ -204,20 +204,25 @@ def _channels(out: Path, wanted: Sequence[str]) -> Mapping[str, str | Path]:
     """Places by name: those that were named, or every image right below OUT, or what was registered elsewhere."""
     if not wanted:
         return images_in(out) or _measured_before(out)
-    places: dict[str, str | Path] = {}
-    for name in wanted:
-        inside = out / name
-        here = "/" not in name and inside.is_dir()
-        if not here and "/" not in name and not Path(name).is_dir():
-            raise NotFoundError(
-                f"{out} has no channel {name}",
-                why=f"its channels: {', '.join(images_in(out)) or 'none'}",
-                fix="name one of these, or give the address of another: --channel /path/to/volume",
-            )
-        places[name if here else Location.parse(name).name] = inside if here else name
+    places = dict(_channel(out, name) for name in wanted)
     if len(places) < len(wanted):
         raise InputError(f"two channels have one name: {', '.join(wanted)}", fix="measure them one by one")
     return places
+
+
+def _channel(out: Path, name: str) -> tuple[str, str | Path]:
+    """Name and place of a channel: a folder of OUT, or an address."""
+    if "/" in name:
+        return Location.parse(name).name, name
+    if (out / name).is_dir():
+        return name, out / name
+    if Path(name).is_dir():
+        return name, name
+    raise NotFoundError(
+        f"{out} has no channel {name}",
+        why=f"its channels: {', '.join(images_in(out)) or 'none'}",
+        fix="name one of these, or give the address of another: --channel /path/to/volume",
+    )
 
 
 def images_in(out: Path) -> dict[str, str | Path]:

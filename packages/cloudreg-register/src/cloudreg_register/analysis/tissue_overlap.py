@@ -6,6 +6,8 @@ from one that was met, not a good map from a better one: for that there are land
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,23 +18,27 @@ from cloudreg_register.preparation.missing_data import imaged_weights
 from cloudreg_register.transforms.transform import Transform
 
 
-def tissue_overlap(target: Image, atlas: Image, transform: Transform) -> float:
+def tissue_overlaps(target: Image, atlas: Image, maps: Mapping[str, Transform]) -> dict[str, float]:
     """Dice of the target's tissue and the atlas's brought to it, where the target was imaged; from 0 to 1.
 
     Parameters
     ----------
     target, atlas : Image
-    transform : Transform
-        Between their frames.
+    maps : mapping of str to Transform
+        Between their frames, such as "before" and "after".
     """
     here, there = Tissue.of(target), Tissue.of(atlas)
     points = here.grid.points().reshape(-1, 3)
     imaged = _looked_up(imaged_weights(target.array) > 0, target.centred_grid, points)
-    brought, _ = transform.to_atlas(points + target.frame.centre)
-    covered = _looked_up(there.mask, there.grid, brought - atlas.frame.centre) & imaged
     tissue = here.mask.ravel() & imaged
-    either = int(covered.sum()) + int(tissue.sum())
-    return 2 * int((covered & tissue).sum()) / either if either else 0.0
+
+    def overlap(transform: Transform) -> float:
+        brought, _ = transform.to_atlas(points + target.frame.centre)
+        covered = _looked_up(there.mask, there.grid, brought - atlas.frame.centre) & imaged
+        either = int(covered.sum()) + int(tissue.sum())
+        return 2 * int((covered & tissue).sum()) / either if either else 0.0
+
+    return {name: overlap(transform) for name, transform in maps.items()}
 
 
 def _looked_up(mask: NDArray[np.bool_], grid: Grid, points: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from typing import Any
 from cloudreg_io.files.atomic import is_temporary, write_bytes, write_json
 from cloudreg_io.run import Run, Unit, digest
 from cloudreg_io.space import Affine
-from cloudreg_register.analysis.tissue_overlap import tissue_overlap
+from cloudreg_register.analysis.tissue_overlap import tissue_overlaps
 from cloudreg_register.classic.registration import register_classic
 from cloudreg_register.layout import PICTURES, RECORD, START_PICTURE, TRANSFORM
 from cloudreg_register.lddmm.descent import Step
@@ -30,7 +30,7 @@ from cloudreg_register.stage.starting import Person, landmark_term, start_stage
 from cloudreg_register.transforms.jacobian import Regularity
 from cloudreg_register.transforms.transform import Transform
 
-_POOR = 0.7  # of the tissue's overlap: half a brain on a whole atlas reaches 0.75
+_POOR = 0.7  # of the tissue's overlap
 
 
 def map_stage(
@@ -82,15 +82,15 @@ def _find(work: _Work, _: None) -> dict[str, Any]:
         shutil.rmtree(left, ignore_errors=True)
     found.transform.save(folder)
     before = Transform.of_affine(start, found.transform.atlas, found.transform.target)
-    record = recorded(found, inputs, before)
+    maps = {"before": before, "after": found.transform}
+    record = recorded(found, inputs, maps)
     if (overlap := record["tissue_overlap"]["after"]) < _POOR:
         run.warn(
-            f"the tissue of target and atlas overlap little (Dice {overlap:.2f}; a whole brain reaches 0.9): "
+            f"the tissue of target and atlas overlap little (Dice {overlap:.2f}): "
             f"look at the map ({PICTURES}) and at the start ({START_PICTURE})"
         )
     (run.out / RECORD).parent.mkdir(exist_ok=True)
     write_json(run.out / RECORD, record)
-    maps = {"before": before, "after": found.transform}
     planes = picture_planes(inputs.target, inputs.atlas, None if work.labels is None else work.labels.source, maps)
     write_bytes(run.out / PICTURES, as_npz(planes))
     return record
@@ -130,7 +130,7 @@ def _tell(run: Run, history: Sequence[Step]) -> None:
         run.progress.note(f"energy {step.energy:.1f}, step {step.moved:.2f} µm, voxels {step.voxel_size:.3g} µm")
 
 
-def recorded(found: Registration, inputs: Inputs, before: Transform) -> dict[str, Any]:
+def recorded(found: Registration, inputs: Inputs, maps: Mapping[str, Transform]) -> dict[str, Any]:
     """What there is to say about a registration, without times: equal work gives equal bytes."""
     # every other voxel: the map is smoother than that
     grid = inputs.atlas.grid.with_spacing([2 * spacing for spacing in inputs.atlas.grid.spacing])
@@ -139,13 +139,10 @@ def recorded(found: Registration, inputs: Inputs, before: Transform) -> dict[str
         # a target that is coarser than was wanted stays as it is
         "resolution_um": max(inputs.of_atlas.resolution, min(inputs.target.grid.spacing)),
         "extent": inputs.extent.to_json(),
-        "start": before.affine.matrix.tolist(),
+        "start": maps["before"].affine.matrix.tolist(),
         "affine": found.transform.affine.matrix.tolist(),
         "map": Regularity.of(found.transform, grid).to_json(),
-        "tissue_overlap": {
-            when: tissue_overlap(inputs.target, inputs.atlas, transform)
-            for when, transform in (("before", before), ("after", found.transform))
-        },
+        "tissue_overlap": tissue_overlaps(inputs.target, inputs.atlas, maps),
     }
 
 

@@ -114,7 +114,7 @@ def search_start(
 def better_start(
     target: Image, atlas: Image, start: Affine, options: RegisterOptions | None = None
 ) -> Candidate | None:
-    """What fits clearly better than a start, if one of the 24 proper rotations of it does; a second's work.
+    """What fits clearly better than a start, if one of the 24 proper rotations of it does.
 
     Parameters
     ----------

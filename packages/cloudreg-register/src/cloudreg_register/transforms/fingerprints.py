@@ -30,7 +30,10 @@ def identity_of(transform: Transform) -> str:
 
 def place_of(volume: Volume, out: Path | None) -> str:
     """The address of a volume; of one in OUT its place there, since the folder may be moved."""
-    return volume.url if out is None else volume.url.removeprefix(f"file://{out}/")
+    location = volume.location
+    if out is None or not location.is_file or not location.path.is_relative_to(out.absolute()):
+        return volume.url
+    return str(location.path.relative_to(out.absolute()))
 
 
 def digest_of_volume(volume: Volume, out: Path | None = None, **which: int) -> str:

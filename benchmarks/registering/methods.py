@@ -41,11 +41,7 @@ def cloudreg(case, threads, **options):
 
     start (number of a wrong start: see `cases.motion`); follow (the error after every step goes to "followed").
     """
-    from cloudreg_register.images.image import Image
-
-    target = Image.of_array(case.target, case.target_grid.spacing, case.orientation, "target")
-    template = np.asarray(case.atlas, np.float32)
-    template = Image.of_array(template, case.atlas_grid.spacing, case.orientation, "atlas")
+    target, template = images(case)
     followed = []
     if options.pop("follow", False):
         options["watch"] = follower(case, template, target, followed)
@@ -62,6 +58,17 @@ def cloudreg(case, threads, **options):
         lambda points: transform.to_atlas(points)[0],
         confidence,
         {"history": history(result)} | ({"followed": followed} if followed else {}),
+    )
+
+
+def images(case):
+    """Target and atlas, as they are registered."""
+    from cloudreg_register.images.image import Image
+
+    template = np.asarray(case.atlas, np.float32)
+    return (
+        Image.of_array(case.target, case.target_grid.spacing, case.orientation, "target"),
+        Image.of_array(template, case.atlas_grid.spacing, case.orientation, "atlas"),
     )
 
 

@@ -1,9 +1,12 @@
 """Topics beside the main tables; each prints its own and takes (options, record)."""
 
+import time
+
 import numpy as np
 
+from cloudreg_io.space import Affine
 from cloudreg_io.synthetic import RegistrationCase
-from registering import apart, brains, cases, tables
+from registering import apart, brains, cases, methods, tables
 from registering.peers import GREEDY
 
 BUDGETS = ("10x5x0", "50x20x5", "100x60x20", "100x100x60", "200x200x200")
@@ -47,6 +50,32 @@ def starts(options, record):
         tables.show(f"{kind}, seed {seed}: random starts", rows)
         good = np.sum(np.array(ratios) <= 1.2)
         print(f"{good} of 24 within 1.2 × the aligned start's error; at most × {max(ratios):.2f}")
+
+
+def doubts(options, record):
+    """Each of the 24 ways round, stated as the start: which are doubted, and what that takes."""
+    from cloudreg_register.lddmm.options import RegisterOptions
+    from cloudreg_register.start.initial import initial_affine
+    from cloudreg_register.start.search import better_start
+
+    for kind in options.cases.split(","):
+        for seed in options.seeds:
+            target, atlas = methods.images(
+                RegistrationCase.load(cases.make(options.cache, kind, seed, options.resolution))
+            )
+            right = initial_affine(atlas.orientation, target.orientation)
+            codes, begin = [], time.perf_counter()
+            for rotation in cases.rotations():  # the first is the identity
+                start = Affine(np.column_stack([rotation, [0, 0, 0]])) @ right
+                better = better_start(target, atlas, start, RegisterOptions(threads=options.threads))
+                codes.append(better and better.orientation.code)
+            seconds = (time.perf_counter() - begin) / len(codes)
+            record(topic="doubts", kind=kind, seed=seed, codes=codes, seconds=seconds)
+            print(
+                f"{kind}, seed {seed}: the right start is {'doubted' if codes[0] else 'not doubted'}; "
+                f"{codes[1:].count(target.orientation.code)} of 23 wrong ones are, for the right one, "
+                f"{sum(map(bool, codes[1:]))} for any; {seconds:.1f} s each"
+            )
 
 
 def poses(options, record):
@@ -157,6 +186,7 @@ def human(options, record):
 TOPICS = {
     "large": large,
     "starts": starts,
+    "doubts": doubts,
     "poses": poses,
     "voxel-scales": voxel_scales,
     "curve": curve,

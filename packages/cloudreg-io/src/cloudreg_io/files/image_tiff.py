@@ -99,7 +99,7 @@ def _read_page(path: Path, series: tifffile.TiffPageSeries, index: int, plane: N
         raise damaged(path, f"page {index} is missing", "truncated")
     try:
         if page.keyframe.compression == tifffile.COMPRESSION.LZW:
-            with open_file(path) as file:
+            with open_file(path) as file:  # asarray would take the decoder that damage can crash
                 read_lzw(file, read_layout(file, path, page.offset), plane, path, index)
         else:
             plane[:] = page.asarray(maxworkers=1)

@@ -37,9 +37,8 @@ FINDINGS: dict[str, tuple[str, bytes, str]] = {
     ),
     "LZW whose first code is no letter": (
         "tiff",
-        _changed(
-            TIFF.seeds[3], b"\x80\x00\x00\x00\x10", b"\x80\x4b\x08\x20\x10"
-        ),  # clear, 300, 65: nine bits each
+        # clear, 300, 65: nine bits each
+        _changed(TIFF.seeds[3], b"\x80\x00\x00\x00\x10", b"\x80\x4b\x08\x20\x10"),
         "a segmentation fault of imagecodecs, at times",
     ),
     "number that no float holds": (

@@ -71,7 +71,7 @@ def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
     """What differs, by the names of the innermost values: `options.mode was 'affine', now 'rigid'`."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            yield from _differences(f"{name}.{key}".lstrip("."), old.get(key), new.get(key))
+            yield from _differences(f"{name}.{key}" if name else key, old.get(key), new.get(key))
     elif old != new:
         was, now = repr(old), repr(new)
         # the beginnings of two long values say nothing

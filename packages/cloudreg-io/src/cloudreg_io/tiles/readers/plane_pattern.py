@@ -26,16 +26,15 @@ class PlanePattern:
     ----------
     place : str
         The folder of a tile's planes, relative to the root; `{folder}` stands for the tile's own folder.
-    before, after : re.Pattern
-        Of what stands before the plane's number in a file's name, and after it.
-    numbered : bool
-        Whether there is a number; without one `before` is of the whole name.
+    before : re.Pattern
+        Of what stands before the plane's number in a file's name; of the whole name where there is none.
+    after : re.Pattern or None
+        Of what stands after the number.
     """
 
     place: str
     before: re.Pattern[str]
-    after: re.Pattern[str]
-    numbered: bool
+    after: re.Pattern[str] | None
 
     @classmethod
     def of(cls, text: str, where: str = "") -> PlanePattern:
@@ -55,7 +54,12 @@ class PlanePattern:
                 fix="for example '*_488_{z}.tif' or 'Ex_488/{folder}/{z}.tif'",
             )
         before, numbered, after = name.partition("{z}")
-        return cls(place, _glob(before), _glob(after), bool(numbered))
+        return cls(place, _glob(before), _glob(after) if numbered else None)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether names hold the plane's number."""
+        return self.after is not None
 
     def folder(self, root: Path, tile: str) -> Path:
         """Where the planes of a tile are."""
@@ -81,6 +85,8 @@ class PlanePattern:
 
         A number is a whole run of digits, so that a * in front cannot take its first ones.
         """
+        if self.after is None:
+            return None
         for run in reversed(list(_DIGITS.finditer(name))):
             if self.before.match(name[: run.start()]) and self.after.match(name[run.end() :]):
                 return int(run[0])

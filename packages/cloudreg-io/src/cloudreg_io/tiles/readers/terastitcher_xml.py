@@ -1,8 +1,8 @@
 """Acquisitions described by a TeraStitcher import file (`xml_import.xml`), sparse ones included.
 
-A stack's slices are the files in its folder whose names match IMG_REGEX; the i-th of them is the i-th slice
-that Z_RANGES covers. Slices outside Z_RANGES are not missing: nobody imaged them. TeraStitcher knows one
-channel; where all names hold a `CHN` number, as a COLM's do, each number is a channel here.
+A stack's slices are the files in its folder whose names match IMG_REGEX (in RE2's syntax); the i-th of them is the
+i-th slice that Z_RANGES covers. Slices outside Z_RANGES are not missing: nobody imaged them. TeraStitcher knows
+one channel; where all names hold a `CHN` number, as a COLM's do, each number is a channel here.
 """
 
 from __future__ import annotations
